@@ -1,0 +1,115 @@
+/* Data parallel: average gradients over all ranks while backward goes on.
+ *
+ *     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+ *     options.codec = "int8";                                    // between sites only
+ *     dist_data_parallel_create(context, parameters, n, &options, &dp);
+ *     for (step = 0; step < steps; step++) {
+ *         forward(...);
+ *         for (i = n; i-- > 0;) {
+ *             backward(i);                                       // writes the gradient of parameter i
+ *             dist_data_parallel_ready(dp, i, NULL);             // any order
+ *         }
+ *         dist_data_parallel_wait(dp, NULL);                     // all gradients now hold the average
+ *         optimizer(...);
+ *     }
+ *     dist_data_parallel_destroy(dp);
+ *
+ * Gradients are grouped into buckets in reverse order of registration. A bucket's all-reduce starts when the
+ * last of its gradients is ready and runs on the progress thread; cross-site bytes go through the codec with
+ * error feedback. After wait the averages are bit-identical on all ranks. A step allocates nothing.
+ */
+#ifndef LIBDIST_DATA_PARALLEL_H
+#define LIBDIST_DATA_PARALLEL_H
+
+#include <libdist/collective.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dist_data_parallel dist_data_parallel;
+
+/* One parameter tensor, in the order in which forward uses them. */
+typedef struct dist_parameter {
+    const char *name; /* for messages; may be NULL */
+    void *gradient;   /* count elements of the program's, or NULL: the library places it
+                         (dist_data_parallel_gradient) */
+    size_t count;     /* may be 0; the same on every rank */
+    dist_type type;
+} dist_parameter;
+
+typedef struct dist_data_parallel_options {
+    size_t size;       /* set by the initializer */
+    int version;       /* set by the initializer */
+    const char *algo;  /* as for dist_all_reduce; NULL: the context's */
+    const char *codec; /* between sites; NULL: the context's; float32 buckets only, others go uncompressed */
+    size_t bucket_bytes;       /* 0: DIST_BUCKET or 25 MiB, at most an eighth of all gradients */
+    size_t first_bucket_bytes; /* 0: 1 MiB, at most bucket_bytes: the first bucket starts the link early */
+    int accumulate; /* how many times each gradient becomes ready before it is averaged; 0 or 1: each time */
+    dist_reduction reduction; /* DIST_AVERAGE (the initializer's) or DIST_SUM */
+} dist_data_parallel_options;
+
+#define DIST_DATA_PARALLEL_OPTIONS_VERSION 1
+#define DIST_DATA_PARALLEL_OPTIONS_INIT                                                                      \
+    {                                                                                                        \
+        .size = sizeof(dist_data_parallel_options), .version = DIST_DATA_PARALLEL_OPTIONS_VERSION,           \
+        .reduction = DIST_AVERAGE                                                                            \
+    }
+
+/* Registers `n` parameters (the array is copied, the gradients are not) and builds the plans. Collective;
+ * blocking. options may be NULL. DIST_ERR_MISMATCH when ranks register different counts or types. End with
+ * dist_data_parallel_destroy, before dist_finalize. */
+DIST_API dist_status dist_data_parallel_create(dist_context *context, const dist_parameter *parameters,
+                                               size_t n, const dist_data_parallel_options *options,
+                                               dist_data_parallel **out);
+
+/* Where the gradient of parameter i is. For one registered with gradient NULL this is bucket memory: writing
+ * there saves both copies. It starts zeroed; libdist never clears it. NULL when there is no such parameter.
+ */
+DIST_API void *dist_data_parallel_gradient(const dist_data_parallel *dp, size_t i);
+
+/* Says that gradient i is complete; from now until wait it belongs to the library. Returns at once. Not
+ * collective: ranks may call in different orders. With accumulate = k, the k-th call counts and the program
+ * adds up the gradients itself before that. `stream` must be NULL for host memory. DIST_ERR_STATE when i is
+ * ready already. */
+DIST_API dist_status dist_data_parallel_ready(dist_data_parallel *dp, size_t i, void *stream);
+
+/* Returns when every gradient holds its average. DIST_ERR_STATE, naming the first, when a gradient was not
+ * made ready (then nothing is lost: make it ready and wait again). With accumulate = k it returns DIST_OK at
+ * once before the k-th round. Errors of a collective otherwise. `stream` as above. */
+DIST_API dist_status dist_data_parallel_wait(dist_data_parallel *dp, void *stream);
+
+/* What the last step cost, and the sum of all. Times in seconds; bytes as sent by this rank. */
+typedef struct dist_data_parallel_stats {
+    uint64_t steps;
+    double exposed;        /* last step: time spent in wait */
+    double communication;  /* last step: time with at least one bucket in flight */
+    double codec;          /* last step: time in ENCODE and DECODE */
+    uint64_t bytes_inside; /* last step: sent to ranks of this site */
+    uint64_t bytes_across; /* last step: sent to ranks of other sites */
+    uint64_t nonfinite;    /* last step: encoded blocks with a NaN or an infinity */
+    double exposed_total;  /* all steps */
+    double communication_total;
+    double codec_total;
+    uint64_t bytes_inside_total;
+    uint64_t bytes_across_total;
+    size_t buckets;
+    size_t gradient_bytes; /* of all parameters */
+} dist_data_parallel_stats;
+
+DIST_API dist_status dist_data_parallel_stats_get(const dist_data_parallel *dp,
+                                                  dist_data_parallel_stats *stats);
+
+/* *identical: whether `bytes` at `data` are the same on every rank (weights after a step, say), compared by a
+ * 64-bit hash, which *hash gets (of this rank; may be NULL). Collective; blocking. */
+DIST_API dist_status dist_replicas_identical(dist_context *context, const void *data, size_t bytes,
+                                             bool *identical, uint64_t *hash);
+
+/* Frees it; buckets in flight are waited for first, up to the context's timeout. NULL is legal. Gradients
+ * that the library placed are gone afterwards. */
+DIST_API dist_status dist_data_parallel_destroy(dist_data_parallel *dp);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

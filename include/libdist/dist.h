@@ -1,0 +1,18 @@
+/* libdist: data-parallel and pipeline-parallel training across machines and sites. This header is all that
+ * most programs need.
+ *
+ *     #include <libdist/dist.h>
+ *
+ * Read context.h first, then data_parallel.h; collective.h and codec.h when you need them; plan.h to look
+ * inside. */
+#ifndef LIBDIST_DIST_H
+#define LIBDIST_DIST_H
+
+#include <libdist/status.h>
+#include <libdist/context.h>
+#include <libdist/collective.h>
+#include <libdist/data_parallel.h>
+#include <libdist/codec.h>
+#include <libdist/plan.h>
+
+#endif

@@ -1,0 +1,18 @@
+/* Memory for buffers: aligned to cache lines, zeroed where asked. */
+#ifndef DIST_BASE_MEMORY_H
+#define DIST_BASE_MEMORY_H
+
+#include <stddef.h>
+
+#define DIST_ALIGNMENT 64
+
+/* `bytes` zeroed bytes at a 64-byte boundary (never NULL for 0 bytes), or NULL when there is no memory. Free
+ * with dist_free. */
+void *dist_alloc_zeroed(size_t bytes);
+void dist_free(void *memory);
+
+/* Makes room for at least `needed` elements of `element` bytes in *array; *capacity counts elements and at
+ * least doubles. False, with *array untouched, when there is no memory. */
+_Bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element);
+
+#endif

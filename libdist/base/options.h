@@ -1,0 +1,72 @@
+/* The option table: one list of every setting, and where each value came from.
+ *
+ * Precedence: API, then DIST_* in the environment, then the configuration file, then the default.
+ */
+#ifndef DIST_BASE_OPTIONS_H
+#define DIST_BASE_OPTIONS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <libdist/status.h>
+
+/* id, name in the environment, kind, default, help */
+#define DIST_OPTION_LIST(X)                                                                                  \
+    X(DIST_OPTION_CONFIG, "DIST_CONFIG", TEXT, "", "configuration file: lines of NAME = value")              \
+    X(DIST_OPTION_LOG, "DIST_LOG", LOG, "none", "none, error, warn, info or debug, to stderr")               \
+    X(DIST_OPTION_SITE, "DIST_SITE", TEXT, "", "the site that this process is on")                           \
+    X(DIST_OPTION_SITES, "DIST_SITES", TEXT, "",                                                             \
+      "file of `host-pattern site` lines, or auto (from measured latencies)")                                \
+    X(DIST_OPTION_ALGO, "DIST_ALGO", TEXT, "auto", "auto, mpi, ring, halving, doubling or hier")             \
+    X(DIST_OPTION_CODEC, "DIST_CODEC", TEXT, "none", "between sites: none, bf16, int8 or int4")              \
+    X(DIST_OPTION_PROGRESS, "DIST_PROGRESS", PROGRESS, "thread", "thread or inline")                         \
+    X(DIST_OPTION_TIMEOUT, "DIST_TIMEOUT", SECONDS, "60", "seconds after which a wait fails")                \
+    X(DIST_OPTION_CHUNK, "DIST_CHUNK", BYTES, "0", "bytes of one message between sites; 0: chosen")          \
+    X(DIST_OPTION_WINDOW, "DIST_WINDOW", BYTES, "0", "bytes in flight to one peer; 0: chosen")               \
+    X(DIST_OPTION_BUCKET, "DIST_BUCKET", BYTES, "25M", "data parallel: bytes of a bucket")                   \
+    X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2 or avx512")                           \
+    X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
+
+typedef enum dist_option {
+#define DIST_OPTION_ENUM(id, name, kind, value, help) id,
+    DIST_OPTION_LIST(DIST_OPTION_ENUM)
+#undef DIST_OPTION_ENUM
+        DIST_OPTIONS
+} dist_option;
+
+typedef enum dist_option_source {
+    DIST_FROM_DEFAULT,
+    DIST_FROM_FILE,
+    DIST_FROM_ENVIRONMENT,
+    DIST_FROM_API
+} dist_option_source;
+
+typedef struct dist_option_value {
+    char *text;    /* owned; never NULL */
+    double number; /* SECONDS: seconds; BYTES: bytes; LOG, PROGRESS, SIMD: position in their list of words */
+    dist_option_source source;
+} dist_option_value;
+
+typedef struct dist_options {
+    dist_option_value value[DIST_OPTIONS];
+    char *warnings; /* owned; lines about unknown DIST_* variables and file entries; "" when there are none */
+} dist_options;
+
+/* Fills *options from `api` (DIST_OPTIONS texts; NULL or "" where the program said nothing; may itself be
+ * NULL), the environment and the file that DIST_CONFIG names. A value that does not parse is DIST_ERR_CONFIG
+ * with a sentence that names the option, its source and what is allowed; an unknown DIST_* name is a warning
+ * only. End with dist_options_end, also after an error. */
+dist_status dist_options_begin(dist_options *options, const char *const *api, char *const *environment);
+void dist_options_end(dist_options *options);
+
+/* One line an option: name, value, source, help; then the warnings. */
+void dist_options_write(const dist_options *options, FILE *file);
+
+static inline const char *dist_option_text(const dist_options *options, dist_option option) {
+    return options->value[option].text;
+}
+static inline double dist_option_number(const dist_options *options, dist_option option) {
+    return options->value[option].number;
+}
+
+#endif
