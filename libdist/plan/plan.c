@@ -1,0 +1,207 @@
+#include "plan/plan.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "codec/codec.h"
+#include "plan/hazard.h"
+
+dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...) {
+    dist_plan *plan = calloc(1, sizeof *plan);
+    if (plan) {
+        plan->rank = rank;
+        plan->ranks = ranks;
+        plan->hazards = dist_hazards_create();
+        plan->sequencer = calloc((size_t)ranks * DIST_CHANNELS * 2, sizeof(uint32_t));
+    }
+    if (!plan || !plan->hazards || !plan->sequencer) {
+        dist_plan_destroy(plan);
+        dist_fail(DIST_ERR_MEMORY, "no memory for a plan of %d ranks", ranks);
+        return NULL;
+    }
+    va_list arguments;
+    va_start(arguments, label);
+    vsnprintf(plan->label, sizeof plan->label, label, arguments);
+    va_end(arguments);
+    return plan;
+}
+
+void dist_plan_destroy(dist_plan *plan) {
+    if (!plan)
+        return;
+    dist_hazards_destroy(plan->hazards);
+    free(plan->sequencer);
+    free(plan->buffer);
+    free(plan->wait);
+    free(plan->op);
+    free(plan);
+}
+
+static void out_of_memory(dist_plan *plan) {
+    plan->status = dist_fail(DIST_ERR_MEMORY, "no memory for plan '%s' with %zu ops", plan->label, plan->ops);
+}
+
+uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name) {
+    if (!dist_grow((void **)&plan->buffer, &plan->buffer_capacity, plan->buffers + 1, sizeof *plan->buffer)) {
+        out_of_memory(plan);
+        return DIST_NO_BUFFER;
+    }
+    dist_plan_buffer *buffer = &plan->buffer[plan->buffers];
+    *buffer = (dist_plan_buffer){.kind = kind, .bytes = bytes};
+    snprintf(buffer->name, sizeof buffer->name, "%s", name);
+    return (uint32_t)plan->buffers++;
+}
+
+static bool touch(dist_plan *plan, const dist_op *op) {
+    uint32_t number = (uint32_t)plan->ops;
+    bool src_is_dst = op->src.buffer == op->dst.buffer && op->src.offset == op->dst.offset;
+    return dist_hazards_touch(plan->hazards, number, op->src, false) &&
+           (src_is_dst || !dist_op_updates(op) ||
+            dist_hazards_touch(plan->hazards, number, op->dst, false)) &&
+           dist_hazards_touch(plan->hazards, number, op->dst, true) &&
+           dist_hazards_touch(plan->hazards, number, op->state, true);
+}
+
+static void append(dist_plan *plan, dist_op op) {
+    size_t waits = 0;
+    if (plan->status < 0)
+        return;
+    if (!dist_grow((void **)&plan->op, &plan->op_capacity, plan->ops + 1, sizeof *plan->op) ||
+        !touch(plan, &op)) {
+        out_of_memory(plan);
+        return;
+    }
+    const uint32_t *list = dist_hazards_take(plan->hazards, &waits);
+    if (!dist_grow((void **)&plan->wait, &plan->wait_capacity, plan->waits + waits, sizeof *plan->wait)) {
+        out_of_memory(plan);
+        return;
+    }
+    if (waits > 0)
+        memcpy(&plan->wait[plan->waits], list, waits * sizeof *list);
+    op.first_wait = (uint32_t)plan->waits;
+    op.waits = (uint32_t)waits;
+    plan->waits += waits;
+    plan->op[plan->ops++] = op;
+}
+
+static const dist_slice nothing = {.buffer = DIST_NO_BUFFER};
+
+static uint32_t next_sequence(dist_plan *plan, int channel, int direction, int peer) {
+    uint32_t *next = &plan->sequencer[(channel * 2 + direction) * plan->ranks + peer];
+    if (*next + 1 > plan->sequences)
+        plan->sequences = *next + 1;
+    return (*next)++;
+}
+
+void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src) {
+    if (src.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_SEND,
+                           .channel = (uint16_t)channel,
+                           .peer = peer,
+                           .sequence = next_sequence(plan, channel, 0, peer),
+                           .src = src,
+                           .dst = nothing,
+                           .state = nothing});
+}
+
+void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst) {
+    if (dst.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_RECV,
+                           .channel = (uint16_t)channel,
+                           .peer = peer,
+                           .sequence = next_sequence(plan, channel, 1, peer),
+                           .dst = dst,
+                           .src = nothing,
+                           .state = nothing});
+}
+
+void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,
+                      dist_slice src) {
+    if (dst.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_REDUCE,
+                           .type = (uint8_t)type,
+                           .reduction = (uint8_t)(reduction == DIST_AVERAGE ? DIST_SUM : reduction),
+                           .count = dst.bytes / dist_type_bytes(type),
+                           .dst = dst,
+                           .src = src,
+                           .state = nothing});
+}
+
+void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src) {
+    if (dst.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_COPY, .dst = dst, .src = src, .state = nothing});
+}
+
+void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor) {
+    if (dst.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_DIVIDE,
+                           .type = (uint8_t)type,
+                           .divisor = (uint32_t)divisor,
+                           .count = dst.bytes / dist_type_bytes(type),
+                           .dst = dst,
+                           .src = nothing,
+                           .state = nothing});
+}
+
+void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state) {
+    if (values.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_ENCODE,
+                           .type = DIST_FLOAT32,
+                           .count = values.bytes / sizeof(float),
+                           .dst = encoded,
+                           .src = values,
+                           .state = state});
+}
+
+void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add) {
+    if (values.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = DIST_OP_DECODE,
+                           .type = DIST_FLOAT32,
+                           .add = add,
+                           .count = values.bytes / sizeof(float),
+                           .dst = values,
+                           .src = encoded,
+                           .state = nothing});
+}
+
+void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
+                      uint64_t count, dist_slice dst, dist_slice src) {
+    append(plan, (dist_op){.kind = DIST_OP_NATIVE,
+                           .native = (uint8_t)native,
+                           .type = (uint8_t)type,
+                           .reduction = (uint8_t)(reduction == DIST_AVERAGE ? DIST_SUM : reduction),
+                           .peer = root,
+                           .count = count,
+                           .dst = dst,
+                           .src = src,
+                           .state = nothing});
+}
+
+dist_status dist_plan_finish(dist_plan *plan) {
+    dist_hazards_destroy(plan->hazards);
+    free(plan->sequencer);
+    plan->hazards = NULL;
+    plan->sequencer = NULL;
+    if (plan->status == DIST_OK && plan->ops >= DIST_NO_OP)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "plan '%s' has %zu ops; the most is %u", plan->label,
+                         plan->ops, DIST_NO_OP - 1);
+    return plan->status;
+}
+
+uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind) {
+    uint64_t bytes = 0;
+    for (size_t b = 0; b < plan->buffers; b++)
+        if (plan->buffer[b].kind == kind)
+            bytes += plan->buffer[b].bytes;
+    return bytes;
+}

@@ -1,0 +1,144 @@
+/* A plan: the program of one rank for one piece of work, as data.
+ *
+ * An op names slices of the plan's buffers and the earlier ops that it waits for. A generator writes ops as
+ * if they ran one after the other; the waits are derived from the bytes they touch (hazard.h), so two ops
+ * that share bytes are always ordered and all others are free to run at once. Nothing in a plan depends on
+ * addresses: run binds it to memory.
+ */
+#ifndef DIST_PLAN_PLAN_H
+#define DIST_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <libdist/collective.h>
+
+#include "codec/codec.h"
+
+typedef enum dist_op_kind {
+    DIST_OP_SEND,   /* src -> rank peer */
+    DIST_OP_RECV,   /* dst <- rank peer */
+    DIST_OP_REDUCE, /* dst = dst (reduction) src */
+    DIST_OP_COPY,   /* dst = src */
+    DIST_OP_DIVIDE, /* dst = dst / divisor */
+    DIST_OP_ENCODE, /* dst = encoded(src + state); state = what was rounded away */
+    DIST_OP_DECODE, /* dst = decoded(src), or dst += decoded(src) */
+    DIST_OP_NATIVE, /* a whole collective of the wire, over all ranks */
+    DIST_OP_KINDS
+} dist_op_kind;
+
+typedef enum dist_native {
+    DIST_NATIVE_ALL_REDUCE,     /* dst (count elements) = reduction of every src; may be the same slice */
+    DIST_NATIVE_REDUCE_SCATTER, /* dst (count) = this rank's part of the reduction of every src (ranks *
+                                   count) */
+    DIST_NATIVE_ALL_GATHER,     /* dst (ranks * count) = every src (count) */
+    DIST_NATIVE_BROADCAST,      /* dst (count) of peer -> dst of all */
+    DIST_NATIVE_BARRIER
+} dist_native;
+
+#define DIST_NO_BUFFER UINT32_MAX
+#define DIST_NO_OP     UINT32_MAX
+
+/* Bytes [offset, offset + bytes) of a buffer of the plan. */
+typedef struct dist_slice {
+    uint64_t offset;
+    uint64_t bytes;
+    uint32_t buffer;
+} dist_slice;
+
+typedef struct dist_op {
+    uint8_t kind;      /* dist_op_kind */
+    uint8_t type;      /* dist_type: REDUCE, DIVIDE, NATIVE */
+    uint8_t reduction; /* dist_reduction: REDUCE, NATIVE; never DIST_AVERAGE */
+    uint8_t native;    /* dist_native: NATIVE */
+    bool add;          /* DECODE: dst += */
+    uint16_t channel;  /* SEND, RECV: messages of different channels are independent */
+    int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
+    uint32_t
+        sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
+    uint32_t divisor;           /* DIVIDE */
+    uint32_t first_wait, waits; /* into plan->wait: ops (all earlier) that must be done first */
+    uint64_t count;             /* elements: REDUCE, DIVIDE, ENCODE, DECODE, NATIVE */
+    dist_slice dst, src, state;
+} dist_op;
+
+typedef enum dist_buffer_kind {
+    DIST_BUFFER_USER,    /* bound by whoever runs the plan */
+    DIST_BUFFER_SCRATCH, /* the plan's own; contents mean nothing between runs */
+    DIST_BUFFER_STATE    /* the plan's own; zero at first, kept from run to run (error feedback) */
+} dist_buffer_kind;
+
+typedef struct dist_plan_buffer {
+    dist_buffer_kind kind;
+    uint64_t bytes;
+    char name[16];
+} dist_plan_buffer;
+
+/* Channels that collectives use; a wire keeps their messages apart. */
+enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
+
+typedef struct dist_plan {
+    char label[160]; /* what was asked for, in words: compared between ranks, printed in errors */
+    int rank, ranks;
+    dist_codec codec; /* of ENCODE and DECODE */
+    dist_op *op;
+    size_t ops, op_capacity;
+    uint32_t *wait;
+    size_t waits, wait_capacity;
+    dist_plan_buffer *buffer;
+    size_t buffers, buffer_capacity;
+    uint32_t sequences;           /* one more than the largest op.sequence: how many tags a run needs */
+    dist_status status;           /* the first failure while building; checked by dist_plan_finish */
+    struct dist_hazards *hazards; /* only while building */
+    uint32_t
+        *sequencer; /* only while building: messages so far, [(channel * 2 + direction) * ranks + peer] */
+} dist_plan;
+
+/* An empty plan; `label` is printf-formatted. NULL when there is no memory (with the last error set). */
+dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
+    __attribute__((format(printf, 3, 4)));
+void dist_plan_destroy(dist_plan *plan);
+
+/* Adds a buffer and returns its number. */
+uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name);
+
+static inline dist_slice dist_slice_of(uint32_t buffer, uint64_t offset, uint64_t bytes) {
+    return (dist_slice){.offset = offset, .bytes = bytes, .buffer = buffer};
+}
+
+/* Append ops. Ops over zero bytes are left out. */
+void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src);
+void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst);
+void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,
+                      dist_slice src);
+void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src);
+void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor);
+/* `values` and `state` are float32; state.buffer may be DIST_NO_BUFFER. `encoded` has the codec's size. */
+void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state);
+void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add);
+void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
+                      uint64_t count, dist_slice dst, dist_slice src);
+
+/* Ends building; returns the first failure while building. The plan is read-only from then on. */
+dist_status dist_plan_finish(dist_plan *plan);
+
+/* The bytes of all buffers of a kind. */
+uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind);
+
+/* The same ops, buffers and label give the same number on any machine. */
+uint64_t dist_plan_hash(const dist_plan *plan);
+
+/* Whether an op reads its dst as well as writing it. */
+static inline bool dist_op_updates(const dist_op *op) {
+    return op->kind == DIST_OP_REDUCE || op->kind == DIST_OP_DIVIDE ||
+           (op->kind == DIST_OP_DECODE && op->add) ||
+           (op->kind == DIST_OP_NATIVE && op->native == DIST_NATIVE_BROADCAST);
+}
+
+const char *dist_op_name(dist_op_kind kind);
+/* "SEND inout[0:4096] to 3 #2" into text; what print, errors and traces show. */
+void dist_op_format(const dist_plan *plan, size_t op, char *text, size_t size);
+void dist_plan_write(const dist_plan *plan, FILE *file);
+
+#endif

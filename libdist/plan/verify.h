@@ -1,0 +1,40 @@
+/* Proves properties of all ranks' plans together. */
+#ifndef DIST_PLAN_VERIFY_H
+#define DIST_PLAN_VERIFY_H
+
+#include "plan/plan.h"
+
+/* `count` elements at byte `offset` of a user buffer of `rank`, standing for the logical elements first,
+ * first + 1, ... of the collective. At the start an input holds rank's own contribution to them; at the end
+ * an output must hold the contributions of all ranks (from < 0), each exactly once, or that of rank `from`
+ * alone. */
+typedef struct dist_claim {
+    int rank;
+    uint32_t buffer;
+    uint64_t offset;
+    uint64_t count;
+    uint64_t first;
+    int from; /* outputs only */
+} dist_claim;
+
+typedef struct dist_contract {
+    dist_type type; /* of all claimed elements */
+    const dist_claim *input;
+    size_t inputs;
+    const dist_claim *output;
+    size_t outputs;
+    int divisor;            /* every output has been divided by this exactly once (DIVIDE); 1: never */
+    uint64_t scratch_limit; /* no plan's scratch exceeds this many bytes; 0: no limit */
+} dist_contract;
+
+/* Checks `ranks` plans (plan[r] is rank r's):
+ *   shape     slices lie inside their buffers, waits point backwards, sizes of src and dst agree, codec sizes
+ * are right; messages  every SEND meets exactly one RECV (same peer, channel, sequence) of the same size, and
+ * sequences follow op order; deadlock  everything runs to its end when no SEND completes before its RECV has
+ * started (rendezvous); races     two ops of a rank that touch the same bytes, one of them writing, are
+ * ordered by their waits; values    run symbolically, every output holds what the contract says; memory
+ * scratch is within the limit. DIST_OK, or DIST_ERR_PLAN with a sentence that names rank, op and what is
+ * wrong; DIST_ERR_MEMORY. Blocking, no MPI. */
+dist_status dist_verify(const dist_plan *const *plan, int ranks, const dist_contract *contract);
+
+#endif
