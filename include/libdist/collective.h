@@ -60,7 +60,9 @@ typedef struct dist_collective_options {
 
 #define DIST_COLLECTIVE_OPTIONS_VERSION 1
 #define DIST_COLLECTIVE_OPTIONS_INIT                                                                         \
-    { .size = sizeof(dist_collective_options), .version = DIST_COLLECTIVE_OPTIONS_VERSION }
+    {                                                                                                        \
+        .size = sizeof(dist_collective_options), .version = DIST_COLLECTIVE_OPTIONS_VERSION                  \
+    }
 
 /* Bytes of one element; 0 for an unknown type. Names: "float32", "sum", ...; "unknown" otherwise. */
 DIST_API size_t dist_type_bytes(dist_type type);

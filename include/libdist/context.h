@@ -49,7 +49,9 @@ typedef struct dist_context_options {
 
 #define DIST_CONTEXT_OPTIONS_VERSION 1
 #define DIST_CONTEXT_OPTIONS_INIT                                                                            \
-    { .size = sizeof(dist_context_options), .version = DIST_CONTEXT_OPTIONS_VERSION }
+    {                                                                                                        \
+        .size = sizeof(dist_context_options), .version = DIST_CONTEXT_OPTIONS_VERSION                        \
+    }
 
 /* Starts libdist on all processes of the job. Collective over MPI_COMM_WORLD; blocking. Initializes MPI with
  * MPI_THREAD_MULTIPLE when the program has not; then dist_finalize ends it. `options` may be NULL and is not

@@ -10,7 +10,8 @@ int64_t dist_now(void);
 /* A time that `seconds` from now on is in the past. */
 int64_t dist_deadline(double seconds);
 
-static inline double dist_seconds(int64_t nanoseconds) {
+static inline double dist_seconds(int64_t nanoseconds)
+{
     return (double)nanoseconds * 1e-9;
 }
 

@@ -6,7 +6,8 @@
 /* One sentence a thread: an error must reach the caller that got the status, not whoever asks first. */
 static _Thread_local char last_error[DIST_ERROR_MAX];
 
-dist_status dist_fail(dist_status status, const char *format, ...) {
+dist_status dist_fail(dist_status status, const char *format, ...)
+{
     char sentence[DIST_ERROR_MAX]; /* an argument may be the previous last error */
     va_list arguments;
     va_start(arguments, format);
@@ -16,11 +17,13 @@ dist_status dist_fail(dist_status status, const char *format, ...) {
     return status;
 }
 
-const char *dist_last_error(void) {
+const char *dist_last_error(void)
+{
     return last_error;
 }
 
-const char *dist_status_name(dist_status status) {
+const char *dist_status_name(dist_status status)
+{
     switch (status) {
 #define DIST_STATUS_CASE(name, value, text)                                                                  \
     case name:                                                                                               \
@@ -31,7 +34,8 @@ const char *dist_status_name(dist_status status) {
     return "unknown status";
 }
 
-const char *dist_status_text(dist_status status) {
+const char *dist_status_text(dist_status status)
+{
     switch (status) {
 #define DIST_STATUS_CASE(name, value, text)                                                                  \
     case name:                                                                                               \

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *dist_alloc_zeroed(size_t bytes) {
+void *dist_alloc_zeroed(size_t bytes)
+{
     if (bytes > SIZE_MAX - DIST_ALIGNMENT)
         return NULL;
     size_t rounded = (bytes + DIST_ALIGNMENT - 1) / DIST_ALIGNMENT * DIST_ALIGNMENT;
@@ -17,11 +18,13 @@ void *dist_alloc_zeroed(size_t bytes) {
     return memory;
 }
 
-void dist_free(void *memory) {
+void dist_free(void *memory)
+{
     free(memory);
 }
 
-bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element) {
+bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element)
+{
     if (needed <= *capacity)
         return true;
     size_t wanted = *capacity < 8 ? 8 : *capacity;

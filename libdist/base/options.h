@@ -62,10 +62,12 @@ void dist_options_end(dist_options *options);
 /* One line an option: name, value, source, help; then the warnings. */
 void dist_options_write(const dist_options *options, FILE *file);
 
-static inline const char *dist_option_text(const dist_options *options, dist_option option) {
+static inline const char *dist_option_text(const dist_options *options, dist_option option)
+{
     return options->value[option].text;
 }
-static inline double dist_option_number(const dist_options *options, dist_option option) {
+static inline double dist_option_number(const dist_options *options, dist_option option)
+{
     return options->value[option].number;
 }
 

@@ -3,7 +3,8 @@
 #include "plan/plan.h"
 
 /* FNV-1a over 64-bit words with a final avalanche: enough to tell two programs apart, the same everywhere. */
-static uint64_t mix(uint64_t hash, uint64_t word) {
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
     for (int byte = 0; byte < 8; byte++) {
         hash ^= (word >> (8 * byte)) & 0xff;
         hash *= 0x100000001b3u;
@@ -11,12 +12,14 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
     return hash;
 }
 
-static uint64_t mix_slice(uint64_t hash, dist_slice slice) {
+static uint64_t mix_slice(uint64_t hash, dist_slice slice)
+{
     hash = mix(hash, slice.buffer);
     return slice.buffer == DIST_NO_BUFFER ? hash : mix(mix(hash, slice.offset), slice.bytes);
 }
 
-static uint64_t mix_op(uint64_t hash, const dist_plan *plan, const dist_op *op) {
+static uint64_t mix_op(uint64_t hash, const dist_plan *plan, const dist_op *op)
+{
     hash = mix(hash, (uint64_t)op->kind | (uint64_t)op->type << 8 | (uint64_t)op->reduction << 16 |
                          (uint64_t)op->native << 24 | (uint64_t)op->add << 32 | (uint64_t)op->channel << 40);
     hash = mix(hash, (uint64_t)(uint32_t)op->peer | (uint64_t)op->sequence << 32);
@@ -27,7 +30,8 @@ static uint64_t mix_op(uint64_t hash, const dist_plan *plan, const dist_op *op) 
     return hash;
 }
 
-uint64_t dist_plan_hash(const dist_plan *plan) {
+uint64_t dist_plan_hash(const dist_plan *plan)
+{
     uint64_t hash = 0xcbf29ce484222325u;
     for (const char *c = plan->label; *c; c++)
         hash = mix(hash, (unsigned char)*c);

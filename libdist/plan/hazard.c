@@ -32,11 +32,13 @@ struct dist_hazards {
     size_t founds, found_capacity;
 };
 
-dist_hazards *dist_hazards_create(void) {
+dist_hazards *dist_hazards_create(void)
+{
     return calloc(1, sizeof(dist_hazards));
 }
 
-void dist_hazards_destroy(dist_hazards *hazards) {
+void dist_hazards_destroy(dist_hazards *hazards)
+{
     if (!hazards)
         return;
     for (size_t b = 0; b < hazards->buffers; b++)
@@ -47,7 +49,8 @@ void dist_hazards_destroy(dist_hazards *hazards) {
     free(hazards);
 }
 
-static timeline *timeline_of(dist_hazards *hazards, uint32_t buffer) {
+static timeline *timeline_of(dist_hazards *hazards, uint32_t buffer)
+{
     if (!dist_grow((void **)&hazards->buffer, &hazards->buffer_capacity, (size_t)buffer + 1,
                    sizeof(timeline)))
         return NULL;
@@ -57,7 +60,8 @@ static timeline *timeline_of(dist_hazards *hazards, uint32_t buffer) {
 }
 
 /* The first interval that ends after `offset`. */
-static size_t first_after(const timeline *line, uint64_t offset) {
+static size_t first_after(const timeline *line, uint64_t offset)
+{
     size_t low = 0, high = line->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -69,7 +73,8 @@ static size_t first_after(const timeline *line, uint64_t offset) {
     return low;
 }
 
-static bool insert(timeline *line, size_t at, interval item) {
+static bool insert(timeline *line, size_t at, interval item)
+{
     if (!dist_grow((void **)&line->item, &line->capacity, line->count + 1, sizeof(interval)))
         return false;
     memmove(&line->item[at + 1], &line->item[at], (line->count - at) * sizeof(interval));
@@ -79,7 +84,8 @@ static bool insert(timeline *line, size_t at, interval item) {
 }
 
 /* Makes `offset` a border between intervals, if it lies inside one. */
-static bool split(timeline *line, uint64_t offset) {
+static bool split(timeline *line, uint64_t offset)
+{
     size_t at = first_after(line, offset);
     if (at == line->count || line->item[at].begin >= offset)
         return true;
@@ -90,7 +96,8 @@ static bool split(timeline *line, uint64_t offset) {
 }
 
 /* Gives the parts of [begin, end) that nobody has touched intervals of their own. */
-static bool fill(timeline *line, uint64_t begin, uint64_t end) {
+static bool fill(timeline *line, uint64_t begin, uint64_t end)
+{
     size_t at = first_after(line, begin);
     while (begin < end) {
         uint64_t next = at < line->count && line->item[at].begin < end ? line->item[at].begin : end;
@@ -104,7 +111,8 @@ static bool fill(timeline *line, uint64_t begin, uint64_t end) {
     return true;
 }
 
-static bool note(dist_hazards *hazards, uint32_t op, uint32_t self) {
+static bool note(dist_hazards *hazards, uint32_t op, uint32_t self)
+{
     if (op == DIST_NO_OP || op == self)
         return true;
     if (!dist_grow((void **)&hazards->found, &hazards->found_capacity, hazards->founds + 1, sizeof(uint32_t)))
@@ -113,7 +121,8 @@ static bool note(dist_hazards *hazards, uint32_t op, uint32_t self) {
     return true;
 }
 
-static bool read_interval(dist_hazards *hazards, interval *item, uint32_t op) {
+static bool read_interval(dist_hazards *hazards, interval *item, uint32_t op)
+{
     if (!note(hazards, item->writer, op))
         return false;
     if (!dist_grow((void **)&hazards->cell, &hazards->cell_capacity, hazards->cells + 1, sizeof(reader_cell)))
@@ -123,7 +132,8 @@ static bool read_interval(dist_hazards *hazards, interval *item, uint32_t op) {
     return true;
 }
 
-static bool write_interval(dist_hazards *hazards, interval *item, uint32_t op) {
+static bool write_interval(dist_hazards *hazards, interval *item, uint32_t op)
+{
     bool read = false;
     for (uint32_t c = item->reader; c != DIST_NO_OP; c = hazards->cell[c].next) {
         if (!note(hazards, hazards->cell[c].op, op))
@@ -134,7 +144,8 @@ static bool write_interval(dist_hazards *hazards, interval *item, uint32_t op) {
     return read || note(hazards, item->writer, op);
 }
 
-bool dist_hazards_touch(dist_hazards *hazards, uint32_t op, dist_slice slice, bool write) {
+bool dist_hazards_touch(dist_hazards *hazards, uint32_t op, dist_slice slice, bool write)
+{
     if (slice.buffer == DIST_NO_BUFFER || slice.bytes == 0)
         return true;
     timeline *line = timeline_of(hazards, slice.buffer);
@@ -155,12 +166,14 @@ bool dist_hazards_touch(dist_hazards *hazards, uint32_t op, dist_slice slice, bo
     return true;
 }
 
-static int ascending(const void *a, const void *b) {
+static int ascending(const void *a, const void *b)
+{
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
 }
 
-const uint32_t *dist_hazards_take(dist_hazards *hazards, size_t *count) {
+const uint32_t *dist_hazards_take(dist_hazards *hazards, size_t *count)
+{
     size_t kept = 0;
     if (hazards->founds > 1)
         qsort(hazards->found, hazards->founds, sizeof(uint32_t), ascending);

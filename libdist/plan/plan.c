@@ -9,7 +9,8 @@
 #include "codec/codec.h"
 #include "plan/hazard.h"
 
-dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...) {
+dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
+{
     dist_plan *plan = calloc(1, sizeof *plan);
     if (plan) {
         plan->rank = rank;
@@ -29,7 +30,8 @@ dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...) {
     return plan;
 }
 
-void dist_plan_destroy(dist_plan *plan) {
+void dist_plan_destroy(dist_plan *plan)
+{
     if (!plan)
         return;
     dist_hazards_destroy(plan->hazards);
@@ -40,11 +42,13 @@ void dist_plan_destroy(dist_plan *plan) {
     free(plan);
 }
 
-static void out_of_memory(dist_plan *plan) {
+static void out_of_memory(dist_plan *plan)
+{
     plan->status = dist_fail(DIST_ERR_MEMORY, "no memory for plan '%s' with %zu ops", plan->label, plan->ops);
 }
 
-uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name) {
+uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name)
+{
     if (!dist_grow((void **)&plan->buffer, &plan->buffer_capacity, plan->buffers + 1, sizeof *plan->buffer)) {
         out_of_memory(plan);
         return DIST_NO_BUFFER;
@@ -55,7 +59,8 @@ uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t b
     return (uint32_t)plan->buffers++;
 }
 
-static bool touch(dist_plan *plan, const dist_op *op) {
+static bool touch(dist_plan *plan, const dist_op *op)
+{
     uint32_t number = (uint32_t)plan->ops;
     bool src_is_dst = op->src.buffer == op->dst.buffer && op->src.offset == op->dst.offset;
     return dist_hazards_touch(plan->hazards, number, op->src, false) &&
@@ -65,7 +70,8 @@ static bool touch(dist_plan *plan, const dist_op *op) {
            dist_hazards_touch(plan->hazards, number, op->state, true);
 }
 
-static void append(dist_plan *plan, dist_op op) {
+static void append(dist_plan *plan, dist_op op)
+{
     size_t waits = 0;
     if (plan->status < 0)
         return;
@@ -89,14 +95,16 @@ static void append(dist_plan *plan, dist_op op) {
 
 static const dist_slice nothing = {.buffer = DIST_NO_BUFFER};
 
-static uint32_t next_sequence(dist_plan *plan, int channel, int direction, int peer) {
+static uint32_t next_sequence(dist_plan *plan, int channel, int direction, int peer)
+{
     uint32_t *next = &plan->sequencer[(channel * 2 + direction) * plan->ranks + peer];
     if (*next + 1 > plan->sequences)
         plan->sequences = *next + 1;
     return (*next)++;
 }
 
-void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src) {
+void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src)
+{
     if (src.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_SEND,
@@ -108,7 +116,8 @@ void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src) {
                            .state = nothing});
 }
 
-void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst) {
+void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst)
+{
     if (dst.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_RECV,
@@ -121,7 +130,8 @@ void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst) {
 }
 
 void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,
-                      dist_slice src) {
+                      dist_slice src)
+{
     if (dst.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_REDUCE,
@@ -133,13 +143,15 @@ void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction,
                            .state = nothing});
 }
 
-void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src) {
+void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src)
+{
     if (dst.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_COPY, .dst = dst, .src = src, .state = nothing});
 }
 
-void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor) {
+void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor)
+{
     if (dst.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_DIVIDE,
@@ -151,7 +163,8 @@ void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divis
                            .state = nothing});
 }
 
-void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state) {
+void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state)
+{
     if (values.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_ENCODE,
@@ -162,7 +175,8 @@ void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, di
                            .state = state});
 }
 
-void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add) {
+void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add)
+{
     if (values.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_DECODE,
@@ -175,7 +189,8 @@ void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bo
 }
 
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
-                      uint64_t count, dist_slice dst, dist_slice src) {
+                      uint64_t count, dist_slice dst, dist_slice src)
+{
     append(plan, (dist_op){.kind = DIST_OP_NATIVE,
                            .native = (uint8_t)native,
                            .type = (uint8_t)type,
@@ -187,7 +202,8 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .state = nothing});
 }
 
-dist_status dist_plan_finish(dist_plan *plan) {
+dist_status dist_plan_finish(dist_plan *plan)
+{
     dist_hazards_destroy(plan->hazards);
     free(plan->sequencer);
     plan->hazards = NULL;
@@ -198,7 +214,8 @@ dist_status dist_plan_finish(dist_plan *plan) {
     return plan->status;
 }
 
-uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind) {
+uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind)
+{
     uint64_t bytes = 0;
     for (size_t b = 0; b < plan->buffers; b++)
         if (plan->buffer[b].kind == kind)

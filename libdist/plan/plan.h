@@ -103,7 +103,8 @@ void dist_plan_destroy(dist_plan *plan);
 /* Adds a buffer and returns its number. */
 uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name);
 
-static inline dist_slice dist_slice_of(uint32_t buffer, uint64_t offset, uint64_t bytes) {
+static inline dist_slice dist_slice_of(uint32_t buffer, uint64_t offset, uint64_t bytes)
+{
     return (dist_slice){.offset = offset, .bytes = bytes, .buffer = buffer};
 }
 
@@ -130,7 +131,8 @@ uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind);
 uint64_t dist_plan_hash(const dist_plan *plan);
 
 /* Whether an op reads its dst as well as writing it. */
-static inline bool dist_op_updates(const dist_op *op) {
+static inline bool dist_op_updates(const dist_op *op)
+{
     return op->kind == DIST_OP_REDUCE || op->kind == DIST_OP_DIVIDE ||
            (op->kind == DIST_OP_DECODE && op->add) ||
            (op->kind == DIST_OP_NATIVE && op->native == DIST_NATIVE_BROADCAST);

@@ -15,16 +15,18 @@ static const char *const native_names[] = {
     [DIST_NATIVE_BARRIER] = "barrier",
 };
 
-const char *dist_op_name(dist_op_kind kind) {
+const char *dist_op_name(dist_op_kind kind)
+{
     return kind < DIST_OP_KINDS ? op_names[kind] : "unknown";
 }
 
-typedef struct line {
+typedef struct text_line {
     char *text;
     size_t size, used;
-} line;
+} text_line;
 
-static void __attribute__((format(printf, 2, 3))) add(line *line, const char *format, ...) {
+static void __attribute__((format(printf, 2, 3))) add(text_line *line, const char *format, ...)
+{
     va_list arguments;
     if (line->used >= line->size)
         return;
@@ -34,23 +36,26 @@ static void __attribute__((format(printf, 2, 3))) add(line *line, const char *fo
     line->used += written > 0 ? (size_t)written : 0;
 }
 
-static void add_slice(line *line, const dist_plan *plan, dist_slice slice) {
+static void add_slice(text_line *line, const dist_plan *plan, dist_slice slice)
+{
     if (slice.buffer >= plan->buffers)
         add(line, " ?");
     else
         add(line, " %s[%" PRIu64 "+%" PRIu64 "]", plan->buffer[slice.buffer].name, slice.offset, slice.bytes);
 }
 
-static void add_message(line *line, const dist_plan *plan, const dist_op *op) {
+static void add_message(text_line *line, const dist_plan *plan, const dist_op *op)
+{
     bool send = op->kind == DIST_OP_SEND;
     add_slice(line, plan, send ? op->src : op->dst);
     add(line, " %s rank %d #%" PRIu32 " channel %u", send ? "to" : "from", op->peer, op->sequence,
         op->channel);
 }
 
-void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t size) {
+void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t size)
+{
     const dist_op *op = &plan->op[number];
-    line line = {text, size, 0};
+    text_line line = {text, size, 0};
     add(&line, "%s", dist_op_name((dist_op_kind)op->kind));
     if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV) {
         add_message(&line, plan, op);
@@ -76,7 +81,8 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
     }
 }
 
-void dist_plan_write(const dist_plan *plan, FILE *file) {
+void dist_plan_write(const dist_plan *plan, FILE *file)
+{
     static const char *const kinds[] = {"user", "scratch", "state"};
     fprintf(file, "# rank %d of %d: %s\n# %zu ops, %" PRIu64 " scratch bytes, hash %016" PRIx64 "\n",
             plan->rank, plan->ranks, plan->label, plan->ops, dist_plan_bytes(plan, DIST_BUFFER_SCRATCH),

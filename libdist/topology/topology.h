@@ -71,7 +71,8 @@ uint64_t dist_topology_hash(const dist_topology *topology);
 
 void dist_topology_write(const dist_topology *topology, FILE *file);
 
-static inline int dist_topology_rank(const dist_topology *topology, int site, int local) {
+static inline int dist_topology_rank(const dist_topology *topology, int site, int local)
+{
     return topology->site[site].rank[local];
 }
 
