@@ -1,6 +1,5 @@
 #include "base/memory.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@ void dist_free(void *memory)
     free(memory);
 }
 
-bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element)
+bool dist_grow(void *address, size_t *capacity, size_t needed, size_t element)
 {
     if (needed <= *capacity)
         return true;
@@ -33,10 +32,12 @@ bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element)
             return false;
         wanted *= 2;
     }
-    void *grown = realloc(*array, wanted * element);
-    if (!grown)
+    void *array; /* copied as bytes: the pointer there has the type of its elements, not void * */
+    memcpy(&array, address, sizeof array);
+    array = realloc(array, wanted * element);
+    if (!array)
         return false;
-    *array = grown;
+    memcpy(address, &array, sizeof array);
     *capacity = wanted;
     return true;
 }

@@ -2,6 +2,7 @@
 #ifndef DIST_BASE_MEMORY_H
 #define DIST_BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define DIST_ALIGNMENT 64
@@ -11,8 +12,8 @@
 void *dist_alloc_zeroed(size_t bytes);
 void dist_free(void *memory);
 
-/* Makes room for at least `needed` elements of `element` bytes in *array; *capacity counts elements and at
- * least doubles. False, with *array untouched, when there is no memory. */
-_Bool dist_grow(void **array, size_t *capacity, size_t needed, size_t element);
+/* Makes room for at least `needed` elements of `element` bytes in the array whose pointer is at `address`;
+ * *capacity counts elements and at least doubles. False, with nothing changed, when there is no memory. */
+bool dist_grow(void *address, size_t *capacity, size_t needed, size_t element);
 
 #endif

@@ -51,8 +51,7 @@ void dist_hazards_destroy(dist_hazards *hazards)
 
 static timeline *timeline_of(dist_hazards *hazards, uint32_t buffer)
 {
-    if (!dist_grow((void **)&hazards->buffer, &hazards->buffer_capacity, (size_t)buffer + 1,
-                   sizeof(timeline)))
+    if (!dist_grow(&hazards->buffer, &hazards->buffer_capacity, (size_t)buffer + 1, sizeof(timeline)))
         return NULL;
     while (hazards->buffers <= buffer)
         hazards->buffer[hazards->buffers++] = (timeline){0};
@@ -75,7 +74,7 @@ static size_t first_after(const timeline *line, uint64_t offset)
 
 static bool insert(timeline *line, size_t at, interval item)
 {
-    if (!dist_grow((void **)&line->item, &line->capacity, line->count + 1, sizeof(interval)))
+    if (!dist_grow(&line->item, &line->capacity, line->count + 1, sizeof(interval)))
         return false;
     memmove(&line->item[at + 1], &line->item[at], (line->count - at) * sizeof(interval));
     line->item[at] = item;
@@ -115,7 +114,7 @@ static bool note(dist_hazards *hazards, uint32_t op, uint32_t self)
 {
     if (op == DIST_NO_OP || op == self)
         return true;
-    if (!dist_grow((void **)&hazards->found, &hazards->found_capacity, hazards->founds + 1, sizeof(uint32_t)))
+    if (!dist_grow(&hazards->found, &hazards->found_capacity, hazards->founds + 1, sizeof(uint32_t)))
         return false;
     hazards->found[hazards->founds++] = op;
     return true;
@@ -125,7 +124,7 @@ static bool read_interval(dist_hazards *hazards, interval *item, uint32_t op)
 {
     if (!note(hazards, item->writer, op))
         return false;
-    if (!dist_grow((void **)&hazards->cell, &hazards->cell_capacity, hazards->cells + 1, sizeof(reader_cell)))
+    if (!dist_grow(&hazards->cell, &hazards->cell_capacity, hazards->cells + 1, sizeof(reader_cell)))
         return false;
     hazards->cell[hazards->cells] = (reader_cell){op, item->reader};
     item->reader = (uint32_t)hazards->cells++;

@@ -49,7 +49,7 @@ static void out_of_memory(dist_plan *plan)
 
 uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name)
 {
-    if (!dist_grow((void **)&plan->buffer, &plan->buffer_capacity, plan->buffers + 1, sizeof *plan->buffer)) {
+    if (!dist_grow(&plan->buffer, &plan->buffer_capacity, plan->buffers + 1, sizeof *plan->buffer)) {
         out_of_memory(plan);
         return DIST_NO_BUFFER;
     }
@@ -75,13 +75,12 @@ static void append(dist_plan *plan, dist_op op)
     size_t waits = 0;
     if (plan->status < 0)
         return;
-    if (!dist_grow((void **)&plan->op, &plan->op_capacity, plan->ops + 1, sizeof *plan->op) ||
-        !touch(plan, &op)) {
+    if (!dist_grow(&plan->op, &plan->op_capacity, plan->ops + 1, sizeof *plan->op) || !touch(plan, &op)) {
         out_of_memory(plan);
         return;
     }
     const uint32_t *list = dist_hazards_take(plan->hazards, &waits);
-    if (!dist_grow((void **)&plan->wait, &plan->wait_capacity, plan->waits + waits, sizeof *plan->wait)) {
+    if (!dist_grow(&plan->wait, &plan->wait_capacity, plan->waits + waits, sizeof *plan->wait)) {
         out_of_memory(plan);
         return;
     }
