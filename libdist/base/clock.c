@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
 #include "base/clock.h"
 
 #include <time.h>
