@@ -1,6 +1,7 @@
 /* The option table: one list of every setting, and where each value came from.
  *
- * Precedence: API, then DIST_* in the environment, then the configuration file, then the default.
+ * Precedence: API, then DIST_* in the environment, then the configuration file, then the default. An empty
+ * text says nothing, wherever it stands.
  */
 #ifndef DIST_BASE_OPTIONS_H
 #define DIST_BASE_OPTIONS_H
