@@ -15,6 +15,7 @@
 #include <libdist/collective.h>
 
 #include "codec/codec.h"
+#include "wire/wire.h"
 
 typedef enum dist_op_kind {
     DIST_OP_SEND,   /* src -> rank peer */
@@ -27,15 +28,6 @@ typedef enum dist_op_kind {
     DIST_OP_NATIVE, /* a whole collective of the wire, over all ranks */
     DIST_OP_KINDS
 } dist_op_kind;
-
-typedef enum dist_native {
-    DIST_NATIVE_ALL_REDUCE,     /* dst (count elements) = reduction of every src; may be the same slice */
-    DIST_NATIVE_REDUCE_SCATTER, /* dst (count) = this rank's part of the reduction of every src (ranks *
-                                   count) */
-    DIST_NATIVE_ALL_GATHER,     /* dst (ranks * count) = every src (count) */
-    DIST_NATIVE_BROADCAST,      /* dst (count) of peer -> dst of all */
-    DIST_NATIVE_BARRIER
-} dist_native;
 
 #define DIST_NO_BUFFER UINT32_MAX
 #define DIST_NO_OP     UINT32_MAX

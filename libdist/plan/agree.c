@@ -1,0 +1,209 @@
+/* Before a plan first runs, all ranks compare what they are about to do: a difference is an error, not a
+ * hang. */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "plan/engine_internal.h"
+
+typedef struct proposal {
+    char label[sizeof((dist_plan){0}.label)];
+    uint32_t number;      /* tasks created before */
+    uint32_t tag_floor;   /* tags below it are taken on this rank */
+    uint32_t sequences;   /* tags that its plan needs */
+    uint32_t wants_space; /* it has collectives of the wire */
+    uint64_t spaces_used;
+} proposal;
+
+/* The messages at the head of a plan, for finding the first one that does not fit. */
+#define COMPARED_MESSAGES 128
+typedef struct message_record {
+    uint64_t bytes;
+    uint32_t op, sequence;
+    int32_t peer;
+    uint8_t send;
+    uint8_t channel;
+    uint8_t used;
+} message_record;
+
+static void propose(const dist_task *task, proposal *mine)
+{
+    const dist_engine *engine = task->engine;
+    memset(mine, 0, sizeof *mine);
+    snprintf(mine->label, sizeof mine->label, "%s", task->plan->label);
+    mine->number = engine->agreements;
+    mine->sequences = task->plan->sequences;
+    mine->spaces_used = engine->spaces_used;
+    for (const dist_task *live = engine->live; live; live = live->next_live)
+        if (live->tag + live->tags > mine->tag_floor)
+            mine->tag_floor = live->tag + live->tags;
+    for (size_t op = 0; op < task->plan->ops; op++)
+        mine->wants_space |= task->plan->op[op].kind == DIST_OP_NATIVE;
+}
+
+static void list_messages(const dist_plan *plan, message_record *record)
+{
+    size_t count = 0;
+    memset(record, 0, COMPARED_MESSAGES * sizeof *record);
+    for (uint32_t i = 0; i < plan->ops && count < COMPARED_MESSAGES; i++) {
+        const dist_op *op = &plan->op[i];
+        if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
+            record[count++] =
+                (message_record){.bytes = op->kind == DIST_OP_SEND ? op->src.bytes : op->dst.bytes,
+                                 .op = i,
+                                 .sequence = op->sequence,
+                                 .peer = op->peer,
+                                 .send = op->kind == DIST_OP_SEND,
+                                 .channel = (uint8_t)op->channel,
+                                 .used = 1};
+    }
+}
+
+static const message_record *partner(const message_record *all, int rank, const message_record *of)
+{
+    const message_record *theirs = &all[of->peer * COMPARED_MESSAGES];
+    for (int i = 0; i < COMPARED_MESSAGES && theirs[i].used; i++)
+        if (theirs[i].peer == rank && theirs[i].send != of->send && theirs[i].channel == of->channel &&
+            theirs[i].sequence == of->sequence)
+            return &theirs[i];
+    return NULL;
+}
+
+/* "op 3 SEND of 400 bytes on rank 0 meets op 2 RECV of 404 bytes on rank 1", or "" when all that was compared
+ * fits. */
+static void first_difference(dist_task *task, const dist_patience *patience, char *text, size_t size)
+{
+    int ranks = task->plan->ranks;
+    dist_wire *wire = task->engine->options.wire;
+    message_record mine[COMPARED_MESSAGES];
+    message_record *all = malloc(sizeof mine * (size_t)ranks);
+    text[0] = '\0';
+    list_messages(task->plan, mine);
+    if (!all || wire->ops->exchange(wire, mine, all, sizeof mine, patience) < 0) {
+        free(all);
+        return;
+    }
+    for (int i = 0; i < ranks * COMPARED_MESSAGES && !text[0]; i++) {
+        const message_record *one = &all[i];
+        if (!one->used)
+            continue;
+        const message_record *other = partner(all, i / COMPARED_MESSAGES, one);
+        if (other && other->bytes != one->bytes)
+            snprintf(text, size,
+                     "op %u %s of %" PRIu64 " bytes on rank %d meets op %u %s of %" PRIu64
+                     " bytes on rank %d",
+                     one->op, one->send ? "SEND" : "RECV", one->bytes, i / COMPARED_MESSAGES, other->op,
+                     other->send ? "SEND" : "RECV", other->bytes, one->peer);
+        else if (!other && i % COMPARED_MESSAGES < COMPARED_MESSAGES / 2)
+            snprintf(text, size, "op %u %s of %" PRIu64 " bytes on rank %d meets nothing on rank %d", one->op,
+                     one->send ? "SEND" : "RECV", one->bytes, i / COMPARED_MESSAGES, one->peer);
+    }
+    free(all);
+}
+
+static dist_status compare(dist_task *task, const proposal *all, const dist_patience *patience)
+{
+    int ranks = task->plan->ranks;
+    char where[256];
+    for (int r = 1; r < ranks; r++) {
+        if (strcmp(all[0].label, all[r].label) == 0 && all[0].number == all[r].number)
+            continue;
+        first_difference(task, patience, where, sizeof where);
+        return dist_fail(DIST_ERR_MISMATCH,
+                         "ranks disagree: rank 0 prepares '%s' as its number %u, rank %d prepares '%s' as "
+                         "its number %u%s%s",
+                         all[0].label, all[0].number, r, all[r].label, all[r].number,
+                         where[0] ? "; first op that differs: " : "", where);
+    }
+    return DIST_OK;
+}
+
+static dist_status take_tags(dist_task *task, const proposal *all)
+{
+    uint32_t floor = 0, needed = 0;
+    for (int r = 0; r < task->plan->ranks; r++) {
+        floor = all[r].tag_floor > floor ? all[r].tag_floor : floor;
+        needed = all[r].sequences > needed ? all[r].sequences : needed;
+    }
+    uint32_t tags = task->engine->options.wire->tags;
+    if (needed > tags || floor > tags - needed)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "%s: %u messages to one peer; the wire has tags for %u",
+                         task->plan->label, needed, tags - floor);
+    task->tag = floor;
+    task->tags = needed;
+    return DIST_OK;
+}
+
+static dist_status take_space(dist_task *task, const proposal *all, const dist_patience *patience)
+{
+    uint64_t used = 0, wanted = 0;
+    int space = 0;
+    dist_wire *wire = task->engine->options.wire;
+    for (int r = 0; r < task->plan->ranks; r++) {
+        used |= all[r].spaces_used;
+        wanted |= all[r].wants_space;
+    }
+    if (!wanted)
+        return DIST_OK;
+    while (space < 64 && (used >> space & 1))
+        space++;
+    if (space == 64)
+        return dist_fail(DIST_ERR_UNSUPPORTED,
+                         "%s: more than 64 collectives of algorithm 'mpi' exist at once; use larger "
+                         "buckets or another algorithm",
+                         task->plan->label);
+    DIST_TRY(wire->ops->open_space(wire, space, patience));
+    task->space = space;
+    return DIST_OK;
+}
+
+static dist_status agree(dist_task *task, const dist_patience *patience)
+{
+    dist_wire *wire = task->engine->options.wire;
+    proposal mine;
+    proposal *all = malloc(sizeof mine * (size_t)wire->ranks);
+    if (!all)
+        return dist_fail(DIST_ERR_MEMORY, "no memory to compare plans with %d ranks", wire->ranks);
+    propose(task, &mine);
+    dist_status status = wire->ops->exchange(wire, &mine, all, sizeof mine, patience);
+    if (status >= 0)
+        status = compare(task, all, patience);
+    if (status >= 0)
+        status = take_tags(task, all);
+    if (status >= 0)
+        status = take_space(task, all, patience);
+    free(all);
+    return status;
+}
+
+/* Keeps other tasks moving meanwhile: another rank may want them done before it comes here. */
+static bool keep_moving(void *argument)
+{
+    dist_engine *engine = argument;
+    if (!dist_engine_pass(engine))
+        sched_yield();
+    return !atomic_load(&engine->failed);
+}
+
+/* A rank that does not come fails the engine, because half of an exchange cannot be taken back. */
+dist_status dist_task_agree(dist_task *task)
+{
+    dist_engine *engine = task->engine;
+    pthread_mutex_lock(&engine->drive);
+    engine->preparing = task->plan->label;
+    dist_patience patience = {dist_deadline(engine->options.timeout), keep_moving, engine};
+    dist_status status = agree(task, &patience);
+    engine->agreements++;
+    if (status == DIST_ERR_TIMEOUT || status == DIST_ERR_MPI) {
+        char sentence[DIST_ERROR_MAX];
+        snprintf(sentence, sizeof sentence, "preparing '%s': %s", task->plan->label, dist_last_error());
+        dist_engine_fail(engine, status, sentence);
+    }
+    if (status < 0 && atomic_load(&engine->failed))
+        status = dist_engine_status(engine);
+    engine->preparing = NULL;
+    pthread_mutex_unlock(&engine->drive);
+    return status;
+}

@@ -1,0 +1,207 @@
+/* One pass of the engine: what finished, what can start, one piece of arithmetic. */
+#include "plan/engine_internal.h"
+
+#include "base/clock.h"
+#include "device/device.h"
+#include "plan/trace.h"
+
+#define CHECK_INTERVAL 1000000 /* ns between looks at deadlines and notes */
+
+static bool is_message(const dist_op *op)
+{
+    return op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV || op->kind == DIST_OP_NATIVE;
+}
+
+static void make_ready(dist_task *task, uint32_t op)
+{
+    dist_ready *ready = is_message(&task->plan->op[op]) ? &task->messages : &task->local;
+    ready->op[ready->tail++] = op;
+}
+
+static void finish_task(dist_engine *engine, dist_task *task)
+{
+    dist_task **link = &engine->active;
+    while (*link != task)
+        link = &(*link)->next;
+    *link = task->next;
+    task->stats.finished = dist_now();
+    if (atomic_fetch_sub(&engine->in_flight, 1) == 1)
+        engine->counters.seconds_busy += dist_seconds(task->stats.finished - engine->busy_since);
+    atomic_store_explicit(&task->state, DIST_TASK_IDLE, memory_order_release);
+}
+
+static void complete(dist_engine *engine, dist_task *task, uint32_t op)
+{
+    task->phase[op] = DIST_PHASE_DONE;
+    engine->counters.ops++;
+    if (engine->options.trace)
+        dist_trace_op(engine->options.trace, task->plan, op, task->began[op], dist_now());
+    for (uint32_t i = task->first_after[op]; i < task->first_after[op + 1]; i++)
+        if (--task->pending[task->after[i]] == 0)
+            make_ready(task, task->after[i]);
+    if (--task->remaining == 0)
+        finish_task(engine, task);
+}
+
+static void count_message(dist_engine *engine, dist_task *task, const dist_op *op)
+{
+    const dist_place *place = engine->options.topology->place;
+    if (op->kind != DIST_OP_SEND)
+        return;
+    bool inside = place[op->peer].site == place[task->plan->rank].site;
+    *(inside ? &task->stats.bytes_inside : &task->stats.bytes_across) += op->src.bytes;
+    *(inside ? &engine->counters.bytes_inside : &engine->counters.bytes_across) += op->src.bytes;
+    task->stats.messages++;
+    engine->counters.messages++;
+}
+
+static dist_status start_messages(dist_engine *engine, dist_task *task, bool *moved)
+{
+    while (task->messages.head < task->messages.tail) {
+        uint32_t op = task->messages.op[task->messages.head++];
+        if (engine->options.trace)
+            task->began[op] = dist_now();
+        DIST_TRY(engine->options.wire->ops->start(task->request[op]));
+        task->phase[op] = DIST_PHASE_STARTED;
+        count_message(engine, task, &task->plan->op[op]);
+        *moved = true;
+    }
+    return DIST_OK;
+}
+
+static void run_codec(dist_engine *engine, dist_task *task, const dist_op *op)
+{
+    const dist_codec *codec = &task->plan->codec;
+    char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
+    if (op->kind == DIST_OP_ENCODE) {
+        float *feedback = (float *)(void *)dist_task_at(task, op->state);
+        uint64_t nonfinite = codec->ops->encode(codec, (float *)(void *)src, feedback, op->count, dst);
+        task->stats.nonfinite += nonfinite;
+        engine->counters.nonfinite += nonfinite;
+    } else if (op->add) {
+        codec->ops->decode_add(codec, src, op->count, (float *)(void *)dst);
+    } else {
+        codec->ops->decode(codec, src, op->count, (float *)(void *)dst);
+    }
+}
+
+static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
+{
+    const dist_op *op = &task->plan->op[number];
+    char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
+    int64_t began = dist_now(), spent;
+    if (engine->options.trace)
+        task->began[number] = began;
+    switch ((dist_op_kind)op->kind) {
+    case DIST_OP_REDUCE:
+        dist_device_host.reduce((dist_type)op->type, (dist_reduction)op->reduction, dst, src, op->count);
+        break;
+    case DIST_OP_COPY:
+        dist_device_host.copy(dst, src, op->dst.bytes);
+        break;
+    case DIST_OP_DIVIDE:
+        dist_device_host.divide((dist_type)op->type, dst, op->count, (int)op->divisor);
+        break;
+    default:
+        run_codec(engine, task, op);
+    }
+    spent = dist_now() - began;
+    if (op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE) {
+        task->stats.codec += spent;
+        engine->counters.seconds_codec += dist_seconds(spent);
+    } else {
+        task->stats.reduce += spent;
+        engine->counters.seconds_reduce += dist_seconds(spent);
+    }
+    complete(engine, task, number);
+}
+
+static void activate(dist_engine *engine, dist_task *task)
+{
+    dist_task **end = &engine->active;
+    while (*end)
+        end = &(*end)->next;
+    task->next = NULL;
+    *end = task;
+    for (uint32_t op = 0; op < task->plan->ops; op++)
+        if (task->pending[op] == 0)
+            make_ready(task, op);
+    if (task->remaining == 0)
+        finish_task(engine, task);
+}
+
+static bool take_submitted(dist_engine *engine)
+{
+    dist_task *newest, *oldest = NULL;
+    pthread_mutex_lock(&engine->gate);
+    newest = engine->submitted;
+    engine->submitted = NULL;
+    pthread_mutex_unlock(&engine->gate);
+    while (newest) { /* the list is newest first */
+        dist_task *task = newest;
+        newest = task->next;
+        task->next = oldest;
+        oldest = task;
+    }
+    bool any = oldest != NULL;
+    while (oldest) {
+        dist_task *task = oldest;
+        oldest = task->next;
+        activate(engine, task);
+    }
+    return any;
+}
+
+static dist_status poll_wire(dist_engine *engine, bool *moved)
+{
+    dist_wire *wire = engine->options.wire;
+    dist_wire_request *const *done;
+    dist_wire_request *failed = NULL;
+    int count = 0;
+    dist_status status = wire->ops->poll(wire, &done, &count, &failed);
+    if (status < 0 && failed) {
+        char text[200];
+        dist_task *task = failed->owner;
+        dist_op_format(task->plan, failed->number, text, sizeof text);
+        return dist_fail(status, "%s: op %u %s: %s", task->plan->label, failed->number, text,
+                         dist_last_error());
+    }
+    for (int i = 0; status >= 0 && i < count; i++)
+        complete(engine, done[i]->owner, done[i]->number);
+    *moved |= count > 0;
+    return status;
+}
+
+static dist_status pass(dist_engine *engine, bool *moved)
+{
+    *moved = take_submitted(engine);
+    DIST_TRY(poll_wire(engine, moved));
+    for (dist_task *task = engine->active; task; task = task->next)
+        DIST_TRY(start_messages(engine, task, moved));
+    for (dist_task *task = engine->active; task; task = task->next) {
+        if (task->local.head == task->local.tail)
+            continue;
+        run_local(engine, task, task->local.op[task->local.head++]);
+        *moved = true;
+        break; /* look at the wire again between two pieces of arithmetic */
+    }
+    return DIST_OK;
+}
+
+bool dist_engine_pass(dist_engine *engine)
+{
+    bool moved = false;
+    dist_status status = pass(engine, &moved);
+    if (status < 0) {
+        dist_engine_fail(engine, status, dist_last_error());
+        return true;
+    }
+    if (!moved) {
+        int64_t now = dist_now();
+        if (now - engine->last_check > CHECK_INTERVAL) {
+            engine->last_check = now;
+            dist_engine_check(engine, now);
+        }
+    }
+    return moved;
+}

@@ -1,0 +1,253 @@
+/* The engine's life, its thread, and waiting. */
+#include "plan/engine_internal.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+/* How long one who finds nothing to do looks again at once before it sleeps. A caller waits for one answer
+ * and pays for every microsecond; the thread shares the processor with the program's own work. */
+#define CALLER_SPIN  200000 /* ns */
+#define THREAD_SPIN  10000
+#define LONGEST_REST 100000
+
+static void rest(int64_t idle, int64_t spin)
+{
+    if (idle < spin) {
+        sched_yield();
+        return;
+    }
+    int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
+    nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+}
+
+static bool has_work(dist_engine *engine)
+{
+    return atomic_load(&engine->in_flight) > 0 && atomic_load(&engine->waiters) == 0 &&
+           !atomic_load(&engine->failed);
+}
+
+/* Sleeps until there is work for the thread; false when it is to end. */
+static bool await_work(dist_engine *engine)
+{
+    pthread_mutex_lock(&engine->gate);
+    while (!engine->stop && !has_work(engine))
+        pthread_cond_wait(&engine->work, &engine->gate);
+    bool stop = engine->stop;
+    pthread_mutex_unlock(&engine->gate);
+    return !stop;
+}
+
+static void *progress(void *argument)
+{
+    dist_engine *engine = argument;
+    int64_t moved_at = dist_now();
+    while (await_work(engine)) {
+        pthread_mutex_lock(&engine->drive);
+        bool moved = dist_engine_pass(engine);
+        pthread_mutex_unlock(&engine->drive);
+        int64_t now = dist_now();
+        if (moved)
+            moved_at = now;
+        else
+            rest(now - moved_at, THREAD_SPIN);
+    }
+    return NULL;
+}
+
+/* The program's signals are for the program's threads. */
+static int start_thread(dist_engine *engine)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&engine->thread, NULL, progress, engine);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
+dist_status dist_engine_create(dist_engine **out, const dist_engine_options *options)
+{
+    dist_engine *engine = calloc(1, sizeof *engine);
+    *out = NULL;
+    if (!engine)
+        return dist_fail(DIST_ERR_MEMORY, "no memory for the engine");
+    engine->options = *options;
+    pthread_mutex_init(&engine->drive, NULL);
+    pthread_mutex_init(&engine->gate, NULL);
+    pthread_cond_init(&engine->work, NULL);
+    if (options->threaded && options->wire->threaded) {
+        int code = start_thread(engine);
+        engine->has_thread = code == 0;
+        if (code != 0)
+            dist_log_write(options->log, DIST_LOG_WARN,
+                           "no progress thread (error %d): progress inside calls only", code);
+    }
+    *out = engine;
+    return DIST_OK;
+}
+
+static void end_thread(dist_engine *engine)
+{
+    if (!engine->has_thread)
+        return;
+    pthread_mutex_lock(&engine->gate);
+    engine->stop = true;
+    pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->gate);
+    pthread_join(engine->thread, NULL);
+}
+
+dist_status dist_engine_destroy(dist_engine *engine)
+{
+    dist_status status = DIST_OK;
+    if (!engine)
+        return DIST_OK;
+    for (dist_task *task = engine->live; task; task = task->next_live) {
+        dist_status ended = dist_task_wait(task, 0);
+        status = status < 0 ? status : ended;
+    }
+    end_thread(engine);
+    pthread_cond_destroy(&engine->work);
+    pthread_mutex_destroy(&engine->gate);
+    pthread_mutex_destroy(&engine->drive);
+    free(engine);
+    return status;
+}
+
+dist_status dist_engine_status(dist_engine *engine)
+{
+    if (!atomic_load_explicit(&engine->failed, memory_order_acquire))
+        return DIST_OK;
+    return dist_fail(engine->failure, "%s", engine->sentence);
+}
+
+double dist_engine_timeout(const dist_engine *engine)
+{
+    return engine->options.timeout;
+}
+
+void dist_engine_counters(dist_engine *engine, dist_counters *counters)
+{
+    pthread_mutex_lock(&engine->drive);
+    *counters = engine->counters;
+    pthread_mutex_unlock(&engine->drive);
+}
+
+/* Hands a task to the drivers. */
+static dist_status submit(dist_task *task, bool wake)
+{
+    dist_engine *engine = task->engine;
+    DIST_TRY(dist_engine_status(engine));
+    if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
+        return dist_fail(DIST_ERR_STATE, "%s: started while it is running; wait for it first",
+                         task->plan->label);
+    dist_task_reset(task);
+    atomic_store_explicit(&task->state, DIST_TASK_RUNNING, memory_order_relaxed);
+    pthread_mutex_lock(&engine->gate);
+    if (atomic_fetch_add(&engine->in_flight, 1) == 0)
+        engine->busy_since = task->stats.started;
+    task->next = engine->submitted;
+    engine->submitted = task;
+    if (wake && engine->has_thread)
+        pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->gate);
+    return DIST_OK;
+}
+
+/* One pass by the caller where no thread makes progress. */
+static void help(dist_engine *engine)
+{
+    if (engine->has_thread)
+        return;
+    pthread_mutex_lock(&engine->drive);
+    dist_engine_pass(engine);
+    pthread_mutex_unlock(&engine->drive);
+}
+
+dist_status dist_task_start(dist_task *task)
+{
+    DIST_TRY(submit(task, true));
+    help(task->engine);
+    return DIST_OK;
+}
+
+static dist_status outcome(dist_task *task)
+{
+    switch (atomic_load_explicit(&task->state, memory_order_acquire)) {
+    case DIST_TASK_RUNNING:
+        return DIST_IN_PROGRESS;
+    case DIST_TASK_FAILED:
+        return dist_engine_status(task->engine);
+    default:
+        return DIST_OK;
+    }
+}
+
+dist_status dist_task_test(dist_task *task)
+{
+    if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
+        help(task->engine);
+    return outcome(task);
+}
+
+/* Drives the engine until the task is done or the time is over. */
+static void drive_until(dist_task *task, int64_t until)
+{
+    dist_engine *engine = task->engine;
+    int64_t moved_at = dist_now();
+    while (outcome(task) == DIST_IN_PROGRESS) {
+        pthread_mutex_lock(&engine->drive);
+        bool moved = dist_engine_pass(engine);
+        pthread_mutex_unlock(&engine->drive);
+        if (moved) {
+            moved_at = 0;
+            continue;
+        }
+        int64_t now = dist_now();
+        if (now > until)
+            return;
+        if (moved_at == 0)
+            moved_at = now;
+        rest(now - moved_at, CALLER_SPIN);
+    }
+}
+
+dist_status dist_task_wait(dist_task *task, double timeout)
+{
+    dist_engine *engine = task->engine;
+    dist_status status = outcome(task);
+    if (status != DIST_IN_PROGRESS)
+        return status;
+    atomic_fetch_add(&engine->waiters, 1);
+    drive_until(task, timeout > 0 ? dist_deadline(timeout) : INT64_MAX);
+    atomic_fetch_sub(&engine->waiters, 1);
+    if (engine->has_thread && atomic_load(&engine->in_flight) > 0) {
+        pthread_mutex_lock(&engine->gate);
+        pthread_cond_signal(&engine->work);
+        pthread_mutex_unlock(&engine->gate);
+    }
+    status = outcome(task);
+    if (status == DIST_IN_PROGRESS) {
+        char where[256];
+        pthread_mutex_lock(&engine->drive);
+        dist_task_describe(task, where, sizeof where);
+        pthread_mutex_unlock(&engine->drive);
+        return dist_fail(DIST_ERR_TIMEOUT, "not done after %g s (it goes on): %s", timeout, where);
+    }
+    return status;
+}
+
+dist_status dist_task_run(dist_task *task)
+{
+    /* counted as a waiter first, so that the thread leaves the task to this call */
+    atomic_fetch_add(&task->engine->waiters, 1);
+    dist_status status = submit(task, false);
+    if (status >= 0)
+        status = dist_task_wait(task, 0);
+    atomic_fetch_sub(&task->engine->waiters, 1);
+    return status;
+}

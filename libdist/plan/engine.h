@@ -1,0 +1,67 @@
+/* The engine runs plans: it polls the wire and starts each op when the ops before it are done, many plans at
+ * once.
+ *
+ * A task is a plan bound to memory. It is made once and started many times; a start allocates nothing. The
+ * engine is driven by its progress thread, or by whoever waits: one at a time, whoever waits first.
+ */
+#ifndef DIST_PLAN_ENGINE_H
+#define DIST_PLAN_ENGINE_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "plan/plan.h"
+#include "topology/topology.h"
+
+typedef struct dist_engine dist_engine;
+typedef struct dist_task dist_task;
+struct dist_trace;
+
+typedef struct dist_engine_options {
+    dist_wire *wire; /* not owned */
+    const dist_topology *topology;
+    const dist_log *log;
+    struct dist_trace *trace; /* NULL: no trace */
+    bool threaded;            /* make progress on a thread of its own; needs wire->threaded */
+    double timeout;           /* seconds that a task may run */
+} dist_engine_options;
+
+dist_status dist_engine_create(dist_engine **engine, const dist_engine_options *options);
+/* Waits for the tasks in flight, ends the thread, frees the engine. DIST_ERR_TIMEOUT when they do not end in
+ * time. */
+dist_status dist_engine_destroy(dist_engine *engine);
+
+/* The first failure of any task, again: its status, and its sentence as the last error. DIST_OK before. */
+dist_status dist_engine_status(dist_engine *engine);
+double dist_engine_timeout(const dist_engine *engine);
+void dist_engine_counters(dist_engine *engine, dist_counters *counters);
+
+/* Compares the plan with the other ranks' and binds it to memory: user[i] is the address of the i-th USER
+ * buffer. Takes the plan over, also when it fails. Collective; blocks until the engine's timeout.
+ * DIST_ERR_MISMATCH leaves the engine usable. */
+dist_status dist_task_create(dist_task **task, dist_engine *engine, dist_plan *plan, void *const *user);
+/* The same plan on other addresses. The task must not be running. Not collective. */
+dist_status dist_task_bind(dist_task *task, void *const *user);
+/* Not collective. A running task is waited for first. */
+dist_status dist_task_destroy(dist_task *task);
+
+/* Starts it; returns at once. DIST_ERR_STATE when it runs. */
+dist_status dist_task_start(dist_task *task);
+/* DIST_OK done or never started, DIST_IN_PROGRESS, or the failure. */
+dist_status dist_task_test(dist_task *task);
+/* Waits at most `timeout` seconds; 0: as long as it may run. */
+dist_status dist_task_wait(dist_task *task, double timeout);
+/* Start and wait, without waking the progress thread. */
+dist_status dist_task_run(dist_task *task);
+
+/* Of the last run. */
+typedef struct dist_task_stats {
+    int64_t started, finished; /* dist_now() */
+    int64_t codec, reduce;     /* nanoseconds in ENCODE and DECODE; in REDUCE, COPY and DIVIDE */
+    uint64_t bytes_inside, bytes_across, messages, nonfinite;
+} dist_task_stats;
+
+const dist_task_stats *dist_task_stats_of(const dist_task *task);
+const dist_plan *dist_task_plan(const dist_task *task);
+
+#endif

@@ -1,0 +1,88 @@
+/* Shared by the files of the engine: engine.c (life, thread, waiting), drive.c (one pass), task.c (binding),
+ * agree.c. */
+#ifndef DIST_PLAN_ENGINE_INTERNAL_H
+#define DIST_PLAN_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "plan/engine.h"
+
+typedef enum dist_task_state { DIST_TASK_IDLE, DIST_TASK_RUNNING, DIST_TASK_FAILED } dist_task_state;
+typedef enum dist_op_phase { DIST_PHASE_WAITING, DIST_PHASE_STARTED, DIST_PHASE_DONE } dist_op_phase;
+
+/* Ops whose predecessors are done, in the order in which that happened. Every op enters once a run. */
+typedef struct dist_ready {
+    uint32_t *op;
+    uint32_t head, tail;
+} dist_ready;
+
+struct dist_task {
+    dist_engine *engine;
+    dist_plan *plan;
+    dist_task *next_live;        /* all tasks that exist */
+    dist_task *next;             /* submitted or active */
+    char **memory;               /* [buffers] where each is */
+    dist_wire_request **request; /* [ops], NULL for local ops */
+    uint32_t *waits;             /* [ops] how many ops must be done before it starts, as built */
+    uint32_t *pending;           /* [ops] the same, in this run */
+    uint32_t *first_after;       /* [ops + 1] into after: the ops that wait for this one */
+    uint32_t *after;
+    uint8_t *phase; /* [ops] dist_op_phase */
+    int64_t *began; /* [ops] when it started; only with a trace */
+    dist_ready messages, local;
+    uint32_t remaining;
+    uint32_t tag, tags; /* its range of the wire's tags */
+    int space;          /* of its collectives; -1: has none */
+    int64_t deadline;
+    _Atomic int state; /* dist_task_state; RUNNING -> IDLE releases everything the run wrote */
+    dist_task_stats stats;
+};
+
+struct dist_engine {
+    dist_engine_options options;
+    pthread_mutex_t drive; /* held by whoever drives: guards the wire, the active list and all tasks' runs */
+    pthread_mutex_t gate;  /* guards submitted, stop and the sleep of the thread; taken after drive */
+    pthread_cond_t work;
+    pthread_t thread;
+    bool has_thread, stop;
+    dist_task *submitted; /* newest first */
+    dist_task *active;    /* oldest first: the most urgent */
+    dist_task *live;
+    atomic_int in_flight; /* submitted and active tasks */
+    atomic_int waiters;   /* callers who drive or want to */
+    int64_t busy_since, last_check;
+    uint64_t spaces_used;  /* bit s: collective space s belongs to a live task */
+    uint32_t agreements;   /* tasks created so far */
+    const char *preparing; /* label of the plan that is being compared with the other ranks; NULL: none */
+    dist_counters counters;
+    atomic_bool failed;
+    dist_status failure;
+    char sentence[DIST_ERROR_MAX];
+};
+
+/* drive.c. The caller holds drive. True when anything moved. */
+bool dist_engine_pass(dist_engine *engine);
+
+/* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.
+ * Holds drive. */
+void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence);
+/* Which op of a running task others would blame. */
+void dist_task_describe(const dist_task *task, char *text, size_t size);
+/* Fails tasks whose deadline has passed, and all when another rank says that it failed. */
+void dist_engine_check(dist_engine *engine, int64_t now);
+
+/* task.c. Makes a task that is not running ready to run from its beginning. */
+void dist_task_reset(dist_task *task);
+
+/* agree.c. Compares label and messages with the other ranks; sets tag, tags and space. */
+dist_status dist_task_agree(dist_task *task);
+
+/* The memory that a slice names. */
+static inline char *dist_task_at(const dist_task *task, dist_slice slice)
+{
+    return slice.buffer == DIST_NO_BUFFER ? NULL : task->memory[slice.buffer] + slice.offset;
+}
+
+#endif

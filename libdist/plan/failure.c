@@ -1,0 +1,130 @@
+/* When a run stops moving: who waits where, and what the other ranks say about it. */
+#include <inttypes.h>
+#include <sched.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "plan/engine_internal.h"
+
+#define LISTEN_SECONDS 1.0 /* how long the others get to say where they are */
+
+/* A message that has started and not ended says most; else the first op that has not started. */
+static uint32_t blamed_op(const dist_task *task)
+{
+    for (uint32_t op = 0; op < task->plan->ops; op++)
+        if (task->phase[op] == DIST_PHASE_STARTED && task->plan->op[op].kind != DIST_OP_SEND)
+            return op;
+    for (uint32_t op = 0; op < task->plan->ops; op++)
+        if (task->phase[op] != DIST_PHASE_DONE)
+            return op;
+    return 0;
+}
+
+void dist_task_describe(const dist_task *task, char *text, size_t size)
+{
+    char op[160] = "its end";
+    uint32_t number = 0;
+    if (task->plan->ops > 0) {
+        number = blamed_op(task);
+        dist_op_format(task->plan, number, op, sizeof op);
+    }
+    snprintf(text, size, "%s waits at op %" PRIu32 " %s", task->plan->label, number, op);
+}
+
+/* Adds what other ranks have told to `sentence`. */
+static void listen(dist_engine *engine, char *sentence, size_t size, double seconds)
+{
+    char note[DIST_NOTE_MAX];
+    int from, heard = 0;
+    int64_t until = dist_deadline(seconds);
+    dist_wire *wire = engine->options.wire;
+    while (heard < wire->ranks - 1 && dist_now() < until) {
+        if (!wire->ops->hear(wire, note, &from)) {
+            sched_yield();
+            continue;
+        }
+        heard++;
+        size_t used = strlen(sentence);
+        if (heard <= 3 && used < size)
+            snprintf(sentence + used, size - used, "; rank %d says: %s", from, note);
+    }
+    size_t used = strlen(sentence);
+    if (heard == 0 && wire->ranks > 1 && used < size)
+        snprintf(sentence + used, size - used, "; no other rank says that it waits");
+}
+
+static void end_task(dist_task *task)
+{
+    task->stats.finished = dist_now();
+    atomic_store_explicit(&task->state, DIST_TASK_FAILED, memory_order_release);
+}
+
+static void end_all(dist_engine *engine)
+{
+    for (dist_task *task = engine->active; task; task = task->next)
+        end_task(task);
+    pthread_mutex_lock(&engine->gate);
+    for (dist_task *task = engine->submitted; task; task = task->next)
+        end_task(task);
+    engine->submitted = NULL;
+    pthread_mutex_unlock(&engine->gate);
+    engine->active = NULL;
+    atomic_store(&engine->in_flight, 0);
+}
+
+static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, double seconds)
+{
+    dist_wire *wire = engine->options.wire;
+    const dist_topology *topology = engine->options.topology;
+    char note[DIST_NOTE_MAX] = "";
+    if (atomic_load(&engine->failed))
+        return;
+    snprintf(engine->sentence, sizeof engine->sentence, "rank %d (%s): %s", wire->rank,
+             topology->site[topology->place[wire->rank].site].name, sentence);
+    snprintf(note, sizeof note, "%s", sentence);
+    wire->ops->tell(wire, note);
+    listen(engine, engine->sentence, sizeof engine->sentence, seconds);
+    engine->failure = status;
+    dist_log_write(engine->options.log, DIST_LOG_ERROR, "%s", engine->sentence);
+    atomic_store_explicit(&engine->failed, true, memory_order_release);
+    end_all(engine);
+}
+
+void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence)
+{
+    char copy[DIST_ERROR_MAX];
+    snprintf(copy, sizeof copy, "%s", sentence);
+    fail_and_listen(engine, status, copy, LISTEN_SECONDS);
+}
+
+/* Another rank has failed: nothing that needs it will end, so there is no point in waiting for our own
+ * deadline. */
+static void hear_failure(dist_engine *engine)
+{
+    char note[DIST_NOTE_MAX], sentence[2 * DIST_NOTE_MAX], where[256];
+    int from;
+    if ((!engine->active && !engine->preparing) ||
+        !engine->options.wire->ops->hear(engine->options.wire, note, &from))
+        return;
+    if (engine->active)
+        dist_task_describe(engine->active, where, sizeof where);
+    else
+        snprintf(where, sizeof where, "preparing '%s'", engine->preparing);
+    snprintf(sentence, sizeof sentence, "%s; given up because rank %d says: %s", where, from, note);
+    fail_and_listen(engine, DIST_ERR_TIMEOUT, sentence, 0);
+}
+
+void dist_engine_check(dist_engine *engine, int64_t now)
+{
+    char where[256], sentence[400];
+    for (dist_task *task = engine->active; task; task = task->next) {
+        if (now <= task->deadline)
+            continue;
+        dist_task_describe(task, where, sizeof where);
+        snprintf(sentence, sizeof sentence, "the deadline of %g s has passed: %s", engine->options.timeout,
+                 where);
+        dist_engine_fail(engine, DIST_ERR_TIMEOUT, sentence);
+        return;
+    }
+    hear_failure(engine);
+}

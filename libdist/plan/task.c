@@ -1,0 +1,234 @@
+/* A plan bound to memory and to the wire. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "plan/engine_internal.h"
+
+/* The plan's waits, turned round: for each op the ops that wait for it. */
+static void link_ops(dist_task *task)
+{
+    const dist_plan *plan = task->plan;
+    uint32_t *first = task->first_after;
+    for (size_t op = 0; op < plan->ops; op++)
+        task->waits[op] = plan->op[op].waits;
+    for (size_t w = 0; w < plan->waits; w++)
+        first[plan->wait[w] + 1]++;
+    for (size_t op = 0; op < plan->ops; op++)
+        first[op + 1] += first[op];
+    for (size_t op = 0; op < plan->ops; op++)
+        for (uint32_t w = 0; w < plan->op[op].waits; w++) {
+            uint32_t before = plan->wait[plan->op[op].first_wait + w];
+            task->after[first[before]++] = (uint32_t)op;
+        }
+    for (size_t op = plan->ops; op > 0; op--) /* filling moved every start to the next one */
+        first[op] = first[op - 1];
+    first[0] = 0;
+}
+
+static bool allocate(dist_task *task)
+{
+    const dist_plan *plan = task->plan;
+    size_t ops = plan->ops ? plan->ops : 1;
+    task->memory = calloc(plan->buffers ? plan->buffers : 1, sizeof *task->memory);
+    task->request = calloc(ops, sizeof(dist_wire_request *));
+    task->waits = malloc(ops * sizeof(uint32_t));
+    task->pending = malloc(ops * sizeof(uint32_t));
+    task->first_after = calloc(ops + 1, sizeof(uint32_t));
+    task->after = malloc((plan->waits ? plan->waits : 1) * sizeof(uint32_t));
+    task->phase = calloc(ops, 1);
+    task->began = task->engine->options.trace ? malloc(ops * sizeof(int64_t)) : NULL;
+    task->messages.op = malloc(ops * sizeof(uint32_t));
+    task->local.op = malloc(ops * sizeof(uint32_t));
+    if (!task->memory || !task->request || !task->waits || !task->pending || !task->first_after ||
+        !task->after || !task->phase || !task->messages.op || !task->local.op ||
+        (task->engine->options.trace && !task->began))
+        return false;
+    for (size_t b = 0; b < plan->buffers; b++)
+        if (plan->buffer[b].kind != DIST_BUFFER_USER &&
+            !(task->memory[b] = dist_alloc_zeroed(plan->buffer[b].bytes)))
+            return false;
+    return true;
+}
+
+static dist_status make_message(dist_task *task, const dist_op *op, dist_wire_request **request)
+{
+    dist_wire *wire = task->engine->options.wire;
+    bool send = op->kind == DIST_OP_SEND;
+    dist_slice slice = send ? op->src : op->dst;
+    dist_wire_message message = {.send = send,
+                                 .peer = op->peer,
+                                 .channel = op->channel,
+                                 .tag = task->tag + op->sequence,
+                                 .buffer = dist_task_at(task, slice),
+                                 .bytes = slice.bytes};
+    return wire->ops->message(wire, &message, request);
+}
+
+static dist_status make_collective(dist_task *task, const dist_op *op, dist_wire_request **request)
+{
+    dist_wire *wire = task->engine->options.wire;
+    char *send = dist_task_at(task, op->src), *receive = dist_task_at(task, op->dst);
+    dist_wire_collective call = {.kind = (dist_native)op->native,
+                                 .type = (dist_type)op->type,
+                                 .reduction = (dist_reduction)op->reduction,
+                                 .root = op->peer,
+                                 .space = task->space,
+                                 .count = op->count,
+                                 .send = send,
+                                 .receive = receive};
+    uint64_t part = op->count * dist_type_bytes((dist_type)op->type);
+    bool all_reduce = op->native == DIST_NATIVE_ALL_REDUCE, gather = op->native == DIST_NATIVE_ALL_GATHER;
+    if ((all_reduce && send == receive) || (gather && send == receive + part * (uint64_t)wire->rank))
+        call.send = DIST_IN_PLACE;
+    return wire->ops->collective(wire, &call, request);
+}
+
+static void release_requests(dist_task *task)
+{
+    dist_wire *wire = task->engine->options.wire;
+    for (size_t op = 0; task->request && op < task->plan->ops; op++)
+        if (task->request[op]) {
+            wire->ops->release(task->request[op]);
+            task->request[op] = NULL;
+        }
+}
+
+static dist_status make_requests(dist_task *task)
+{
+    const dist_plan *plan = task->plan;
+    for (uint32_t i = 0; i < plan->ops; i++) {
+        const dist_op *op = &plan->op[i];
+        if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
+            DIST_TRY(make_message(task, op, &task->request[i]));
+        else if (op->kind == DIST_OP_NATIVE)
+            DIST_TRY(make_collective(task, op, &task->request[i]));
+        else
+            continue;
+        task->request[i]->owner = task;
+        task->request[i]->number = i;
+    }
+    return DIST_OK;
+}
+
+dist_status dist_task_bind(dist_task *task, void *const *user)
+{
+    const dist_plan *plan = task->plan;
+    if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
+        return dist_fail(DIST_ERR_STATE, "%s: bound to other memory while it is running", plan->label);
+    pthread_mutex_lock(&task->engine->drive);
+    release_requests(task);
+    for (size_t b = 0, u = 0; b < plan->buffers; b++)
+        if (plan->buffer[b].kind == DIST_BUFFER_USER)
+            task->memory[b] = user[u++];
+    dist_status status = make_requests(task);
+    pthread_mutex_unlock(&task->engine->drive);
+    return status;
+}
+
+static void enlist(dist_task *task)
+{
+    dist_engine *engine = task->engine;
+    task->next_live = engine->live;
+    engine->live = task;
+    if (task->space >= 0)
+        engine->spaces_used |= (uint64_t)1 << task->space;
+}
+
+static void delist(dist_task *task)
+{
+    dist_engine *engine = task->engine;
+    for (dist_task **link = &engine->live; *link; link = &(*link)->next_live)
+        if (*link == task) {
+            *link = task->next_live;
+            if (task->space >= 0)
+                engine->spaces_used &= ~((uint64_t)1 << task->space);
+            return;
+        }
+}
+
+static void free_task(dist_task *task)
+{
+    for (size_t b = 0; task->memory && b < task->plan->buffers; b++)
+        if (task->plan->buffer[b].kind != DIST_BUFFER_USER)
+            dist_free(task->memory[b]);
+    free(task->memory);
+    free(task->request);
+    free(task->waits);
+    free(task->pending);
+    free(task->first_after);
+    free(task->after);
+    free(task->phase);
+    free(task->began);
+    free(task->messages.op);
+    free(task->local.op);
+    dist_plan_destroy(task->plan);
+    free(task);
+}
+
+dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *plan, void *const *user)
+{
+    dist_task *task = calloc(1, sizeof *task);
+    *out = NULL;
+    if (!task) {
+        dist_plan_destroy(plan);
+        return dist_fail(DIST_ERR_MEMORY, "no memory for a task");
+    }
+    task->engine = engine;
+    task->plan = plan;
+    task->space = -1;
+    dist_status status = dist_engine_status(engine);
+    if (status >= 0 && !allocate(task))
+        status = dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops", plan->label, plan->ops);
+    if (status >= 0)
+        status = dist_task_agree(task);
+    if (status >= 0) {
+        link_ops(task);
+        enlist(task);
+        status = dist_task_bind(task, user);
+    }
+    if (status < 0) {
+        dist_task_destroy(task);
+        return status;
+    }
+    *out = task;
+    return DIST_OK;
+}
+
+dist_status dist_task_destroy(dist_task *task)
+{
+    if (!task)
+        return DIST_OK;
+    dist_status status = dist_task_wait(task, 0);
+    delist(task);
+    if (atomic_load(&task->engine->failed))
+        return status; /* MPI may still touch its memory: it stays until the process ends */
+    pthread_mutex_lock(&task->engine->drive);
+    release_requests(task);
+    pthread_mutex_unlock(&task->engine->drive);
+    free_task(task);
+    return status;
+}
+
+void dist_task_reset(dist_task *task)
+{
+    size_t ops = task->plan->ops;
+    memcpy(task->pending, task->waits, ops * sizeof *task->pending);
+    memset(task->phase, DIST_PHASE_WAITING, ops);
+    task->messages.head = task->messages.tail = 0;
+    task->local.head = task->local.tail = 0;
+    task->remaining = (uint32_t)ops;
+    task->stats = (dist_task_stats){.started = dist_now()};
+    task->deadline = task->stats.started + (int64_t)(task->engine->options.timeout * 1e9);
+}
+
+const dist_task_stats *dist_task_stats_of(const dist_task *task)
+{
+    return &task->stats;
+}
+
+const dist_plan *dist_task_plan(const dist_task *task)
+{
+    return task->plan;
+}

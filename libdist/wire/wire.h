@@ -1,0 +1,106 @@
+/* A wire moves bytes between ranks. One table of functions, so that a plan runs over any.
+ *
+ * The engine makes all calls, one at a time (it holds its lock), except open and close. No call blocks but
+ * exchange, open and close. A request is made once and started many times; starting and polling allocate
+ * nothing.
+ */
+#ifndef DIST_WIRE_WIRE_H
+#define DIST_WIRE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libdist/collective.h>
+
+#define DIST_NOTE_MAX 512
+
+typedef struct dist_wire dist_wire;
+
+/* Embedded at the head of a wire's own request. `owner` and `number` are the engine's: poll hands requests
+ * back. */
+typedef struct dist_wire_request {
+    dist_wire *wire;
+    void *owner;
+    uint32_t number;
+} dist_wire_request;
+
+typedef struct dist_wire_message {
+    bool send;
+    int peer;
+    int channel;  /* below the number of channels that the wire was opened with */
+    uint32_t tag; /* below dist_wire.tags; matches a send with its receive on (channel, peer) */
+    void *buffer;
+    uint64_t bytes; /* the same on both sides */
+} dist_wire_message;
+
+/* A whole collective that a wire does by itself, over all ranks. */
+typedef enum dist_native {
+    DIST_NATIVE_ALL_REDUCE,     /* receive (count elements) = reduction of every send */
+    DIST_NATIVE_REDUCE_SCATTER, /* receive (count) = this rank's part of the reduction of every send (ranks *
+                                   count) */
+    DIST_NATIVE_ALL_GATHER,     /* receive (ranks * count) = every send (count) */
+    DIST_NATIVE_BROADCAST,      /* receive (count) of the root -> receive of all */
+    DIST_NATIVE_BARRIER
+} dist_native;
+
+typedef struct dist_wire_collective {
+    dist_native kind;
+    dist_type type;
+    dist_reduction reduction; /* sum, min or max */
+    int root;
+    int space; /* collectives of different spaces may start in different orders on different ranks */
+    uint64_t count;
+    const void *send; /* DIST_IN_PLACE: all-reduce and all-gather, where the input is in receive */
+    void *receive;
+} dist_wire_collective;
+
+/* How a blocking call waits: until the deadline, calling idle again and again; false from it ends the wait.
+ */
+typedef struct dist_patience {
+    int64_t deadline;
+    bool (*idle)(void *argument); /* NULL: yields the processor */
+    void *argument;
+} dist_patience;
+
+typedef struct dist_wire_ops {
+    const char *name;
+
+    /* Make a request; *out is freed with release. */
+    dist_status (*message)(dist_wire *wire, const dist_wire_message *message, dist_wire_request **out);
+    dist_status (*collective)(dist_wire *wire, const dist_wire_collective *call, dist_wire_request **out);
+
+    /* Starts a request that is not running. */
+    dist_status (*start)(dist_wire_request *request);
+    /* Makes progress; *done gets the *count requests that have finished since the last poll (valid until the
+     * next call). On an error *failed gets the request that it happened on, if one is known. */
+    dist_status (*poll)(dist_wire *wire, dist_wire_request *const **done, int *count,
+                        dist_wire_request **failed);
+    /* Frees a request. One that runs is given up: its memory may be touched until the process ends. */
+    void (*release)(dist_wire_request *request);
+
+    /* Every rank's `bytes` at `mine` to every rank's `all` (ranks * bytes), in rank order. Blocks until the
+     * deadline. */
+    dist_status (*exchange)(dist_wire *wire, const void *mine, void *all, size_t bytes,
+                            const dist_patience *patience);
+    /* Makes sure that collective space number `space` (at most one more than there are) exists on all ranks.
+     * Collective; blocks. */
+    dist_status (*open_space)(dist_wire *wire, int space, const dist_patience *patience);
+
+    /* Best effort, for diagnosis: a note to all other ranks, and the next note that came in (false: none). */
+    void (*tell)(dist_wire *wire, const char note[DIST_NOTE_MAX]);
+    bool (*hear)(dist_wire *wire, char note[DIST_NOTE_MAX], int *from);
+
+    /* Ends the wire. `failed`: leave requests that may never finish alone. */
+    void (*close)(dist_wire *wire, bool failed);
+} dist_wire_ops;
+
+struct dist_wire {
+    const dist_wire_ops *ops;
+    int rank, ranks;
+    uint32_t tags; /* tags are below this */
+    int spaces;    /* collective spaces so far */
+    bool threaded; /* calls may come from a thread of the library's own */
+};
+
+#endif
