@@ -20,7 +20,9 @@ static char *logged(dist_log_level allowed, int rank, dist_log_level level, cons
     dist_log log = {allowed, open_memstream(&written, &size), rank};
     assert_non_null(log.file);
     dist_log_write(&log, level, "%s", text);
+    size_t flushed = size;
     fclose(log.file);
+    assert_int_equal(flushed, size); /* a line must not be lost when the process dies */
     return written;
 }
 
@@ -37,6 +39,7 @@ static void a_line_names_rank_and_level(void **state)
     expect(DIST_LOG_DEBUG, 3, DIST_LOG_WARN, "slow link", "libdist rank 3 warn: slow link\n");
     expect(DIST_LOG_DEBUG, 0, DIST_LOG_ERROR, "lost", "libdist rank 0 error: lost\n");
     expect(DIST_LOG_DEBUG, 12, DIST_LOG_INFO, "up", "libdist rank 12 info: up\n");
+    expect(DIST_LOG_DEBUG, 1, DIST_LOG_INFO, "", "libdist rank 1 info: \n");
     expect(DIST_LOG_DEBUG, -1, DIST_LOG_DEBUG, "early", "libdist debug: early\n");
 }
 
@@ -75,6 +78,14 @@ static void a_long_line_is_cut_and_says_so(void **state)
     free(line);
 
     size_t prefix = strlen("libdist rank 0 error: "), fits = length - 1 - prefix;
+    for (size_t more = 1; more < 5; more++) {
+        text[fits + more] = '\0';
+        line = logged(DIST_LOG_DEBUG, 0, DIST_LOG_ERROR, text);
+        assert_int_equal(strlen(line), length);
+        assert_string_equal(line + length - 5, "x...\n");
+        free(line);
+        text[fits + more] = 'x';
+    }
     text[fits] = '\0';
     line = logged(DIST_LOG_DEBUG, 0, DIST_LOG_ERROR, text);
     assert_int_equal(strlen(line), length);

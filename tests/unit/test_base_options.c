@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L /* mkstemp, setlocale */
+#define _POSIX_C_SOURCE 200809L /* mkstemp, setenv */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <locale.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "base/options.h"
@@ -107,6 +108,8 @@ static void nearer_sources_win(void **state)
     assert_string_equal(dist_option_text(&options, DIST_OPTION_SITE), "east");
     assert_int_equal(options.value[DIST_OPTION_SITE].source, DIST_FROM_FILE);
     assert_int_equal(options.value[DIST_OPTION_TIMEOUT].source, DIST_FROM_DEFAULT);
+    assert_string_equal(dist_option_text(&options, DIST_OPTION_CONFIG), config_path);
+    assert_int_equal(options.value[DIST_OPTION_CONFIG].source, DIST_FROM_ENVIRONMENT);
     assert_string_equal(options.warnings, "");
     dist_options_end(&options);
 }
@@ -170,6 +173,8 @@ static void bytes_have_binary_suffixes(void **state)
     assert_true(number_of("DIST_CHUNK=64K", DIST_OPTION_CHUNK) == 64 * 1024);
     assert_true(number_of("DIST_CHUNK=3m", DIST_OPTION_CHUNK) == 3 * 1024 * 1024);
     assert_true(number_of("DIST_CHUNK=2G", DIST_OPTION_CHUNK) == 2147483648.0);
+    assert_true(number_of("DIST_CHUNK=1048576G", DIST_OPTION_CHUNK) == 0x1p50);
+    assert_true(number_of("DIST_CHUNK=999999999999999", DIST_OPTION_CHUNK) == 999999999999999.0);
     char *const wrong[] = {
         "K", "-1", "+1", "1.5M", "1T", "1KB", "1K1", " 1", "0x10", "1048577G", "99999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -179,16 +184,31 @@ static void bytes_have_binary_suffixes(void **state)
     }
 }
 
+/* Sets a locale whose decimal point is a comma, one that is installed or else one made for this test. */
+static bool set_comma_locale(void)
+{
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (setlocale(LC_ALL, names[i]))
+            return true;
+    }
+    char folder[] = "/tmp/dist_locale_XXXXXX", command[256];
+    if (!mkdtemp(folder))
+        return false;
+    snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+    setenv("LOCPATH", folder, 1);
+    bool set = system(command) == 0 && setlocale(LC_ALL, "de_DE.UTF-8");
+    unsetenv("LOCPATH");
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command) == 0 && set;
+}
+
 /* The program's locale must not decide what 0.5 means, nor be changed. */
 static void the_locale_does_not_matter(void **state)
 {
     (void)state;
-    const char *const commas[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE"};
-    const char *set = NULL;
-    for (size_t i = 0; i < sizeof commas / sizeof *commas && !set; i++)
-        set = setlocale(LC_ALL, commas[i]);
-    if (!set)
-        skip(); /* no such locale is installed */
+    if (!set_comma_locale())
+        skip(); /* neither a locale nor localedef with its sources */
     assert_true(number_of("DIST_TIMEOUT=0.5", DIST_OPTION_TIMEOUT) == 0.5);
     assert_string_equal(localeconv()->decimal_point, ",");
     setlocale(LC_ALL, "C");
@@ -207,12 +227,14 @@ static void a_wrong_value_of_the_program_names_it(void **state)
 static void files_have_comments_and_blanks(void **state)
 {
     (void)state;
-    write_config("# all sites\n\n   \t\n  DIST_CODEC=int8   # between sites\r\n"
-                 "DIST_TRACE = /tmp/a#b c.json \n#DIST_ALGO = nothing\nDIST_WINDOW\t=\t4M");
+    write_config(
+        "# all sites\n\n   \t\n  DIST_CODEC=int8   # between sites\r\n"
+        "DIST_TRACE = /tmp/a#b c.json \nDIST_SITE = x#y # z\n#DIST_ALGO = nothing\nDIST_WINDOW\t=\t4M");
     dist_options options;
     assert_int_equal(begin_with(&options, config_entry, NULL, NULL), DIST_OK);
     assert_string_equal(dist_option_text(&options, DIST_OPTION_CODEC), "int8");
     assert_string_equal(dist_option_text(&options, DIST_OPTION_TRACE), "/tmp/a#b c.json");
+    assert_string_equal(dist_option_text(&options, DIST_OPTION_SITE), "x#y");
     assert_string_equal(dist_option_text(&options, DIST_OPTION_ALGO), "auto");
     assert_true(dist_option_number(&options, DIST_OPTION_WINDOW) == 4 * 1024 * 1024);
     assert_string_equal(options.warnings, "");
@@ -278,6 +300,10 @@ static void unknown_variables_are_warnings(void **state)
     warned("DIST_SITEZ=a", "DIST_SITEZ is not an option of libdist; did you mean DIST_SITE?\n");
     warned("DIST_SITESS=a", "DIST_SITESS is not an option of libdist; did you mean DIST_SITES?\n");
     warned("DIST_LOGG=a", "DIST_LOGG is not an option of libdist; did you mean DIST_LOG?\n");
+    warned("DIST_STIE=a", "DIST_STIE is not an option of libdist; did you mean DIST_SITE?\n");
+    warned("DIST_TMOUT=a", "DIST_TMOUT is not an option of libdist; did you mean DIST_TIMEOUT?\n");
+    warned("DIST_ablgoo=a", "DIST_ablgoo is not an option of libdist; did you mean DIST_ALGO?\n");
+    warned("DIST_CONFG=a", "DIST_CONFG is not an option of libdist; did you mean DIST_CONFIG?\n");
     warned("DIST_FOO=a", "DIST_FOO is not an option of libdist\n");
     warned("DIST_=a", "DIST_ is not an option of libdist\n");
     warned("DIST_QUITE_ANOTHER_VARIABLE_OF_SOMEONE=a",
@@ -288,17 +314,18 @@ static void unknown_variables_are_warnings(void **state)
 static void unknown_names_in_a_file_are_warnings(void **state)
 {
     (void)state;
-    write_config("codec = int8\nDIST_CODEC = int8\nDIST_CODEC = int4\nDIST_CONFIG = x\n");
+    write_config("codec = int8\ntimeout = 8\nDIST_CODEC = int8\nDIST_CODEC = int4\nDIST_CONFIG = x\n");
     dist_options options;
     assert_int_equal(begin_with(&options, config_entry, "DIST_ALGOO=x", NULL), DIST_OK);
     assert_string_equal(dist_option_text(&options, DIST_OPTION_CODEC), "int4");
     char expected[1024];
     snprintf(expected, sizeof expected,
              "%s:1: codec is not an option of libdist; did you mean DIST_CODEC?\n"
-             "%s:3: DIST_CODEC was set on line 2 already; the last line counts\n"
-             "%s:4: DIST_CONFIG has no effect here: one configuration file cannot name another\n"
+             "%s:2: timeout is not an option of libdist; did you mean DIST_TIMEOUT?\n"
+             "%s:4: DIST_CODEC was set on line 3 already; the last line counts\n"
+             "%s:5: DIST_CONFIG has no effect here: one configuration file cannot name another\n"
              "DIST_ALGOO is not an option of libdist; did you mean DIST_ALGO?\n",
-             config_path, config_path, config_path);
+             config_path, config_path, config_path, config_path);
     assert_string_equal(options.warnings, expected);
     dist_options_end(&options);
 }

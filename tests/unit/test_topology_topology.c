@@ -132,6 +132,8 @@ static void a_node_may_hold_two_sites(void **state)
     dist_topology *topology = create(records, 2);
     assert_int_equal(topology->nodes, 1);
     assert_int_equal(topology->sites, 2);
+    assert_string_equal(topology->site[0].name, "x");
+    assert_string_equal(topology->site[1].name, "y");
     dist_topology_destroy(topology);
 }
 
@@ -204,6 +206,18 @@ static void the_hash_tells_places_apart_and_nothing_else(void **state)
     assert_true(hash_of(base, 1) == UINT64_C(0x5f242d39c2422be4)); /* on any machine */
 }
 
+static void expect_written(const dist_topology *topology, const char *expected)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    assert_non_null(file);
+    dist_topology_write(topology, file);
+    fclose(file);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
 static void writing_shows_sites_nodes_and_links(void **state)
 {
     (void)state;
@@ -214,24 +228,30 @@ static void writing_shows_sites_nodes_and_links(void **state)
     topology->link = dist_alloc_zeroed(4 * sizeof *topology->link);
     assert_non_null(topology->link);
     topology->link[1] = (dist_link){0.0125, 2.5e8};
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    dist_topology_write(topology, file);
-    fclose(file);
-    assert_string_equal(text, "5 ranks on 3 nodes in 2 sites (a test)\n"
-                              "site 0 east: 4 ranks\n"
-                              "  node 0 a1: ranks 0,2-3\n"
-                              "  node 2 a2: ranks 4\n"
-                              "site 1 west: 1 rank\n"
-                              "  node 1 b1: ranks 1\n"
-                              "inside east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
-                              "east to west: latency 12.500 ms, bandwidth 250.0 MB/s\n"
-                              "west to east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
-                              "inside west: latency 0.000 ms, bandwidth 0.0 MB/s\n");
-    free(text);
+    expect_written(topology, "5 ranks on 3 nodes in 2 sites (a test)\n"
+                             "site 0 east: 4 ranks\n"
+                             "  node 0 a1: ranks 0,2-3\n"
+                             "  node 2 a2: ranks 4\n"
+                             "site 1 west: 1 rank\n"
+                             "  node 1 b1: ranks 1\n"
+                             "inside east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
+                             "east to west: latency 12.500 ms, bandwidth 250.0 MB/s\n"
+                             "west to east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
+                             "inside west: latency 0.000 ms, bandwidth 0.0 MB/s\n");
     dist_topology_destroy(topology);
     dist_topology_destroy(NULL);
+}
+
+/* As many ranks as fill their memory, so that a look beyond the last is found by the address sanitizer. */
+static void writing_ends_with_the_last_rank(void **state)
+{
+    (void)state;
+    dist_topology *topology;
+    assert_int_equal(dist_topology_describe(&topology, "16"), DIST_OK);
+    expect_written(topology, "16 ranks on 1 node in 1 site (described as 16)\n"
+                             "site 0 site0: 16 ranks\n"
+                             "  node 0 node0: ranks 0-15\n");
+    dist_topology_destroy(topology);
 }
 
 int main(void)
@@ -247,6 +267,7 @@ int main(void)
         cmocka_unit_test(records_that_cannot_be_are_refused),
         cmocka_unit_test(the_hash_tells_places_apart_and_nothing_else),
         cmocka_unit_test(writing_shows_sites_nodes_and_links),
+        cmocka_unit_test(writing_ends_with_the_last_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
