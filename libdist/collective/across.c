@@ -1,0 +1,219 @@
+/* The exchange between sites: encode once, exchange, sum in site order, so that every replica decodes the
+ * same bytes. */
+#include "collective/across.h"
+
+#define CHUNK_DEFAULT                                                                                        \
+    ((uint64_t)128 << 10) /* wire bytes of a message: 64 to 256 KiB share a link evenly both ways */
+#define CHUNK_LEAST    ((uint64_t)16 << 10)
+#define WINDOW_DEFAULT ((uint64_t)8 << 20) /* covers 200 Mbit/s with 300 ms, 2 Gbit/s with 30 ms */
+#define CHUNKS_WANTED  12                  /* so that filling and draining the pipeline costs little */
+#define SLOT_GRAIN     64                  /* slots begin at cache lines */
+
+static bool coded(const dist_spec *spec)
+{
+    return spec->codec.kind != DIST_CODEC_NONE;
+}
+
+static uint64_t encoded_bytes(const dist_spec *spec, uint64_t bytes)
+{
+    return coded(spec) ? dist_codec_encoded_bytes(&spec->codec, bytes / sizeof(float)) : bytes;
+}
+
+uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
+{
+    const uint64_t grain = 32768; /* a whole number of any codec's blocks and any type's elements */
+    const uint64_t sample = grain * 64, encoded = encoded_bytes(spec, sample);
+    uint64_t chunk = spec->chunk_bytes;
+    if (chunk == 0) {
+        uint64_t even = shard / CHUNKS_WANTED * encoded / sample;
+        chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, CHUNK_DEFAULT);
+    }
+    uint64_t grains = (chunk * sample / encoded + grain - 1) / grain;
+    return (grains ? grains : 1) * grain;
+}
+
+static bool use_two_shots(const dist_spec *spec)
+{
+    int sites = spec->topology->sites;
+    if (spec->algo.shots != 0 || sites < 3)
+        return spec->algo.shots == 2 && sites > 1;
+    return sites > 4 || !coded(spec); /* without a codec a second shot costs no precision and saves bytes */
+}
+
+static uint32_t feedback_buffer(const dist_spec *spec, dist_plan *plan, const char *name, uint64_t bytes)
+{
+    if (!coded(spec) || !spec->codec.feedback || !spec->feedback)
+        return DIST_NO_BUFFER;
+    return dist_plan_add_buffer(plan, DIST_BUFFER_STATE, bytes, name);
+}
+
+void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *spec, int rail, uint64_t piece,
+                       uint64_t shard)
+{
+    int sites = spec->topology->sites;
+    *across = (dist_across){.spec = spec,
+                            .rail = rail,
+                            .site = spec->topology->place[spec->rank].site,
+                            .sites = sites,
+                            .two_shot = use_two_shots(spec),
+                            .feedback = DIST_NO_BUFFER,
+                            .feedback_total = DIST_NO_BUFFER};
+    if (sites == 1 || shard == 0)
+        return;
+    piece = dist_least(piece, shard);
+    across->piece = piece;
+    uint64_t wire = (encoded_bytes(spec, piece) + SLOT_GRAIN - 1) / SLOT_GRAIN * SLOT_GRAIN;
+    uint64_t window = spec->window_bytes ? spec->window_bytes : WINDOW_DEFAULT;
+    uint64_t pieces = (shard + piece - 1) / piece;
+    uint64_t ahead = dist_least(pieces, window / wire + 1);
+    uint64_t peers = (uint64_t)sites - 1;
+    across->incoming = dist_slots_create(plan, "incoming", wire, ahead * peers);
+    if (!coded(spec))
+        return;
+    across->own = dist_slots_create(plan, "encoded", wire, ahead * (across->two_shot ? peers + 1 : 1));
+    across->feedback = feedback_buffer(spec, plan, "feedback", shard);
+    if (across->two_shot) {
+        across->total = dist_slots_create(plan, "encoded-sum", wire, ahead * (peers + 1));
+        across->feedback_total = feedback_buffer(spec, plan, "feedback-sum", shard);
+    }
+}
+
+static int peer_at(const dist_across *across, int site)
+{
+    return dist_topology_rank(across->spec->topology, site, across->rail);
+}
+
+static void divide(const dist_across *across, dist_plan *plan, dist_slice piece)
+{
+    if (across->spec->reduction == DIST_AVERAGE)
+        dist_plan_divide(plan, across->spec->type, piece, across->spec->topology->ranks);
+}
+
+static dist_slice feedback_of(uint32_t buffer, dist_slice piece, uint64_t at)
+{
+    return dist_slice_of(buffer, at, piece.bytes);
+}
+
+static dist_slice receive_from(dist_across *across, dist_plan *plan, int site, uint64_t bytes)
+{
+    dist_slice slot = dist_slot(&across->incoming, bytes);
+    dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), slot);
+    return slot;
+}
+
+/* piece = sum in site order of `mine` (this site's) and what the others send: the first site's value is the
+ * start, wherever it is, and all add to it, so every replica gets the same bits. */
+static void sum_plain(dist_across *across, dist_plan *plan, dist_slice piece)
+{
+    const dist_spec *spec = across->spec;
+    dist_slice start = piece;
+    for (int site = 0; site < across->sites; site++) {
+        dist_slice value = site == across->site ? piece : receive_from(across, plan, site, piece.bytes);
+        if (site == 0)
+            start = value;
+        else
+            dist_plan_reduce(plan, spec->type, spec->reduction, start, value);
+    }
+    if (across->site != 0)
+        dist_plan_copy(plan, piece, start);
+}
+
+static void sum_coded(dist_across *across, dist_plan *plan, dist_slice piece, dist_slice own)
+{
+    for (int site = 0; site < across->sites; site++) {
+        dist_slice value = site == across->site ? own : receive_from(across, plan, site, own.bytes);
+        dist_plan_decode(plan, piece, value, site > 0);
+    }
+}
+
+static void direct(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
+{
+    dist_slice out = piece;
+    if (coded(across->spec)) {
+        out = dist_slot(&across->own, encoded_bytes(across->spec, piece.bytes));
+        dist_plan_encode(plan, out, piece, feedback_of(across->feedback, piece, at));
+    }
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), out);
+    if (coded(across->spec))
+        sum_coded(across, plan, piece, out);
+    else
+        sum_plain(across, plan, piece);
+    divide(across, plan, piece);
+}
+
+/* The part of a piece that the rank on `site` sums; parts begin at codec blocks. */
+static dist_slice part_of(const dist_across *across, dist_slice piece, int site)
+{
+    uint64_t grain = coded(across->spec) ? across->spec->codec.block * sizeof(float) : 64;
+    uint64_t grains = (piece.bytes + grain - 1) / grain, sites = (uint64_t)across->sites, s = (uint64_t)site;
+    uint64_t begin = dist_least(grains * s / sites * grain, piece.bytes);
+    uint64_t end = dist_least(grains * (s + 1) / sites * grain, piece.bytes);
+    return dist_part(piece, begin, end - begin);
+}
+
+static void two_shot_plain(dist_across *across, dist_plan *plan, dist_slice piece)
+{
+    dist_slice mine = part_of(across, piece, across->site);
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
+    sum_plain(across, plan, mine);
+    divide(across, plan, mine);
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), mine);
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
+}
+
+/* Encodes part `site` of a piece, whose feedback lies where the part lies in the shard. */
+static dist_slice encode_part(dist_across *across, dist_plan *plan, dist_slice piece, int site, uint64_t at,
+                              dist_slots *slots, uint32_t feedback)
+{
+    dist_slice part = part_of(across, piece, site);
+    dist_slice out = dist_slot(slots, encoded_bytes(across->spec, part.bytes));
+    dist_plan_encode(plan, out, part, feedback_of(feedback, part, at + part.offset - piece.offset));
+    return out;
+}
+
+static void two_shot_coded(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
+{
+    dist_slice own = {0}, mine = part_of(across, piece, across->site);
+    for (int site = 0; site < across->sites; site++) {
+        dist_slice out = encode_part(across, plan, piece, site, at, &across->own, across->feedback);
+        if (site == across->site)
+            own = out;
+        else
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), out);
+    }
+    sum_coded(across, plan, mine, own);
+    divide(across, plan, mine);
+    dist_slice total =
+        encode_part(across, plan, piece, across->site, at, &across->total, across->feedback_total);
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), total);
+    for (int site = 0; site < across->sites; site++) {
+        dist_slice part = part_of(across, piece, site), encoded = total;
+        if (site != across->site) {
+            encoded = dist_slot(&across->total, encoded_bytes(across->spec, part.bytes));
+            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), encoded);
+        }
+        dist_plan_decode(plan, part, encoded, false);
+    }
+}
+
+void dist_across_piece(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
+{
+    if (across->sites == 1)
+        divide(across, plan, piece);
+    else if (!across->two_shot)
+        direct(across, plan, piece, at);
+    else if (coded(across->spec))
+        two_shot_coded(across, plan, piece, at);
+    else
+        two_shot_plain(across, plan, piece);
+}

@@ -1,0 +1,150 @@
+/* Which algorithm: the one with the smallest predicted time, from the latency and bandwidth of the links. */
+#include <math.h>
+
+#include "base/error.h"
+#include "collective/collective.h"
+
+/* Until measured: shared memory inside a site; a long-distance network between sites. Arithmetic costs one
+ * pass over memory. */
+static const dist_link inside_default = {.latency = 1e-6, .bandwidth = 5e9};
+static const dist_link across_default = {.latency = 50e-6, .bandwidth = 125e6};
+#define ARITHMETIC 8e9 /* bytes a second of dst += src */
+#define OP_COST    1e-6
+
+typedef struct costs {
+    dist_link inside, across;
+    double n, sites, largest; /* ranks; sites; ranks of the largest site */
+    double bytes;
+    double ratio; /* encoded bytes / bytes between sites */
+} costs;
+
+static costs costs_of(const dist_spec *spec)
+{
+    const dist_topology *t = spec->topology;
+    costs c = {
+        .inside = inside_default, .across = across_default, .n = t->ranks, .sites = t->sites, .ratio = 1};
+    for (int s = 0; s < t->sites; s++)
+        c.largest = fmax(c.largest, t->site[s].count);
+    for (int a = 0; t->link && a < t->sites; a++)
+        for (int b = 0; b < t->sites; b++) {
+            const dist_link *link = &t->link[a * t->sites + b];
+            dist_link *worst = a == b ? &c.inside : &c.across;
+            bool first = a == b ? a == 0 : (a == 0 && b == 1);
+            worst->latency = first ? link->latency : fmax(worst->latency, link->latency);
+            worst->bandwidth = first ? link->bandwidth : fmin(worst->bandwidth, link->bandwidth);
+        }
+    c.bytes = (double)spec->count * (double)dist_type_bytes(spec->type);
+    if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
+        c.bytes *= c.n;
+    if (spec->codec.kind != DIST_CODEC_NONE)
+        c.ratio = (double)dist_codec_encoded_bytes(&spec->codec, 1 << 16) / (4.0 * (1 << 16));
+    return c;
+}
+
+/* A flat algorithm: `rounds` messages one after the other, each rank sending `bytes`. Across sites the slow
+ * link paces every round in which it is used, and the ranks of a site that use it at once share it. */
+static double flat(const costs *c, double rounds, double slow_rounds, double bytes, double slow_bytes)
+{
+    double fast = (rounds - slow_rounds) * (c->inside.latency + OP_COST) + bytes / c->inside.bandwidth;
+    double slow = slow_rounds * (c->across.latency + OP_COST) + slow_bytes / c->across.bandwidth;
+    return fast + (c->sites > 1 ? slow : 0) + bytes / ARITHMETIC;
+}
+
+static double ring(const costs *c)
+{
+    double rounds = 2 * (c->n - 1), bytes = 2 * c->bytes * (c->n - 1) / c->n;
+    return flat(c, rounds, c->sites > 1 ? rounds : 0, bytes, bytes);
+}
+
+static double halving(const costs *c)
+{
+    double rounds = 2 * ceil(log2(c->n)), slow = 2 * ceil(log2(c->sites));
+    return flat(c, rounds, slow, 2 * c->bytes * (c->n - 1) / c->n, c->bytes * c->largest);
+}
+
+static double doubling(const costs *c)
+{
+    double rounds = ceil(log2(c->n)), slow = ceil(log2(c->sites));
+    return flat(c, rounds, slow, rounds * c->bytes, slow * c->bytes * c->largest);
+}
+
+static double hier(const costs *c)
+{
+    double k = c->sites;
+    double exchanged = k <= 4 && c->ratio < 1 ? k - 1 : 2 * (k - 1) / k;
+    double fast =
+        2 * (c->inside.latency + 3 * OP_COST) + 2 * c->bytes / c->inside.bandwidth + c->bytes / ARITHMETIC;
+    double slow = c->across.latency * (k > 4 ? 2 : 1) + 4 * OP_COST +
+                  exchanged * c->ratio * c->bytes / c->across.bandwidth;
+    return k > 1 ? slow + fast / 4 : fast; /* the stages overlap */
+}
+
+/* Open MPI without hints: rings and recursive doubling over a flat set of ranks, and one more call layer. */
+static double mpi(const costs *c)
+{
+    return 1.1 * fmin(fmin(ring(c), halving(c)), doubling(c)) + OP_COST;
+}
+
+double dist_predicted(const dist_spec *spec, dist_algo_kind kind)
+{
+    static double (*const model[DIST_ALGOS])(const costs *) = {
+        [DIST_ALGO_MPI] = mpi,           [DIST_ALGO_RING] = ring, [DIST_ALGO_HALVING] = halving,
+        [DIST_ALGO_DOUBLING] = doubling, [DIST_ALGO_HIER] = hier,
+    };
+    costs c = costs_of(spec);
+    return model[kind] ? model[kind](&c) : INFINITY;
+}
+
+static dist_algo_kind best(const dist_spec *spec)
+{
+    bool sites = spec->topology->sites > 1;
+    if (spec->codec.kind != DIST_CODEC_NONE)
+        return DIST_ALGO_HIER;
+    if (spec->kind == DIST_BARRIER)
+        return DIST_ALGO_DOUBLING;
+    if (spec->kind == DIST_BROADCAST)
+        return sites ? DIST_ALGO_HIER : DIST_ALGO_HALVING;
+    if (spec->kind != DIST_ALL_REDUCE)
+        return sites ? DIST_ALGO_HIER : DIST_ALGO_RING;
+    dist_algo_kind found = DIST_ALGO_DOUBLING;
+    for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
+        if (dist_predicted(spec, (dist_algo_kind)k) < dist_predicted(spec, found))
+            found = (dist_algo_kind)k;
+    return found;
+}
+
+dist_status dist_choose(dist_spec *spec)
+{
+    bool coded = spec->codec.kind != DIST_CODEC_NONE;
+    if (coded && spec->type != DIST_FLOAT32)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' works on float32, not %s; use codec 'none'",
+                         spec->codec.text, dist_type_name(spec->type));
+    if (coded &&
+        (spec->kind != DIST_ALL_REDUCE || spec->reduction == DIST_MIN || spec->reduction == DIST_MAX))
+        return dist_fail(DIST_ERR_UNSUPPORTED,
+                         "codec '%s' works in an all-reduce that sums or averages; use codec 'none'",
+                         spec->codec.text);
+    if (coded && spec->algo.kind != DIST_ALGO_HIER && spec->algo.kind != DIST_ALGO_AUTO)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' needs algorithm 'hier' or 'auto', not '%s'",
+                         spec->codec.text, dist_algo_name(spec->algo.kind));
+    if (spec->algo.kind == DIST_ALGO_AUTO)
+        spec->algo.kind = best(spec);
+    return DIST_OK;
+}
+
+void dist_choices_write(const dist_topology *topology, FILE *file)
+{
+    static const uint64_t sizes[] = {8, 4096, 65536, 1 << 20, 16 << 20, 256 << 20};
+    fprintf(file, "# predicted microseconds of an all-reduce of float32\n%12s", "bytes");
+    for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
+        fprintf(file, " %12s", dist_algo_name((dist_algo_kind)k));
+    fprintf(file, "  auto\n");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        dist_spec spec = {
+            .kind = DIST_ALL_REDUCE, .type = DIST_FLOAT32, .count = sizes[i] / 4, .topology = topology};
+        fprintf(file, "%12llu", (unsigned long long)sizes[i]);
+        for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
+            fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, (dist_algo_kind)k));
+        fprintf(file, "  %s\n", dist_algo_name(best(&spec)));
+    }
+}

@@ -1,0 +1,76 @@
+/* Generators: each collective and algorithm as a plan, and the table that chooses among them. */
+#ifndef DIST_COLLECTIVE_COLLECTIVE_H
+#define DIST_COLLECTIVE_COLLECTIVE_H
+
+#include "plan/plan.h"
+#include "plan/verify.h"
+#include "topology/topology.h"
+
+typedef enum dist_collective_kind {
+    DIST_ALL_REDUCE,
+    DIST_REDUCE_SCATTER,
+    DIST_ALL_GATHER,
+    DIST_BROADCAST,
+    DIST_BARRIER,
+    DIST_COLLECTIVES
+} dist_collective_kind;
+
+typedef enum dist_algo_kind {
+    DIST_ALGO_AUTO,
+    DIST_ALGO_MPI,
+    DIST_ALGO_RING,
+    DIST_ALGO_HALVING,
+    DIST_ALGO_DOUBLING,
+    DIST_ALGO_HIER,
+    DIST_ALGOS
+} dist_algo_kind;
+
+typedef struct dist_algo {
+    dist_algo_kind kind;
+    int shots; /* hier: how sites exchange, 1 direct, 2 two-shot, 0 by the number of sites and the codec */
+} dist_algo;
+
+const char *dist_collective_name(dist_collective_kind kind);
+dist_status dist_collective_parse(const char *text, dist_collective_kind *kind);
+const char *dist_algo_name(dist_algo_kind kind);
+/* "hier", "hier:shots=2", ...; DIST_ERR_ARGUMENT naming the known ones otherwise. */
+dist_status dist_algo_parse(const char *text, dist_algo *algo);
+
+/* One collective, as one rank sees it. */
+typedef struct dist_spec {
+    dist_collective_kind kind;
+    dist_algo algo; /* auto is replaced by dist_choose */
+    dist_type type;
+    dist_reduction reduction;
+    int root;
+    uint64_t count; /* as the public call takes it: per rank for reduce-scatter and all-gather */
+    bool in_place;
+    bool feedback; /* keep error feedback from run to run, if the codec wants it */
+    dist_codec codec;
+    uint64_t chunk_bytes, window_bytes; /* between sites; 0: chosen */
+    const dist_topology *topology;
+    int rank;
+} dist_spec;
+
+/* The plan of spec->rank. Its USER buffers: "data" alone in place (all of the collective's larger side), else
+ * "send" and "receive"; a barrier has none. DIST_ERR_UNSUPPORTED when the algorithm or codec does not fit. */
+dist_status dist_collective_plan(dist_plan **plan, const dist_spec *spec);
+
+/* What must hold at the end, for dist_verify. Free claims with dist_contract_end. */
+dist_status dist_contract_begin(dist_contract *contract, const dist_spec *spec);
+void dist_contract_end(dist_contract *contract);
+
+/* Replaces an auto algorithm by the one with the smallest predicted time; checks that algorithm, codec and
+ * type go together. */
+dist_status dist_choose(dist_spec *spec);
+/* Predicted seconds of spec with algorithm `kind` by latency and bandwidth of the links (defaults until
+ * measured). */
+double dist_predicted(const dist_spec *spec, dist_algo_kind kind);
+/* Prints predicted times of every algorithm over sizes. */
+void dist_choices_write(const dist_topology *topology, FILE *file);
+
+/* For generators of larger plans (data parallel): the ops of an all-reduce in place on `data` (whole
+ * elements). spec->algo is not auto, spec->count is ignored. */
+void dist_emit_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data);
+
+#endif
