@@ -107,6 +107,13 @@ DIST_API dist_status dist_counters_get(dist_context *context, dist_counters *cou
  * be NULL for the options (then: as dist_init would find them now). */
 DIST_API dist_status dist_options_print(const dist_context *context, FILE *file);
 DIST_API dist_status dist_topology_print(const dist_context *context, FILE *file);
+/* Prints the predicted time of every all-reduce algorithm over sizes, and which one `auto` takes. */
+DIST_API dist_status dist_algorithms_print(const dist_context *context, FILE *file);
+
+/* A span of the program's own in the trace, beside the library's ops: begun = dist_trace_begin(c); ...;
+ * dist_trace_end(c, "forward", begun). Cheap, and nothing without a trace. The name is copied. */
+DIST_API int64_t dist_trace_begin(const dist_context *context);
+DIST_API void dist_trace_end(dist_context *context, const char *name, int64_t begun);
 
 /* Library version, as "0.1.0", and a line on what it was built with. */
 DIST_API const char *dist_version(void);

@@ -125,6 +125,14 @@ dist_status dist_engine_status(dist_engine *engine)
     return dist_fail(engine->failure, "%s", engine->sentence);
 }
 
+dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topology)
+{
+    if (engine->live)
+        return dist_fail(DIST_ERR_STATE, "the topology changed while plans exist");
+    engine->options.topology = topology;
+    return DIST_OK;
+}
+
 double dist_engine_timeout(const dist_engine *engine)
 {
     return engine->options.timeout;

@@ -33,6 +33,8 @@ dist_status dist_engine_destroy(dist_engine *engine);
 
 /* The first failure of any task, again: its status, and its sentence as the last error. DIST_OK before. */
 dist_status dist_engine_status(dist_engine *engine);
+/* Another view of who is where, for counters and errors, while no task exists. */
+dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topology);
 double dist_engine_timeout(const dist_engine *engine);
 void dist_engine_counters(dist_engine *engine, dist_counters *counters);
 

@@ -1,0 +1,45 @@
+/* What a context holds. */
+#ifndef DIST_CONTEXT_INTERNAL_H
+#define DIST_CONTEXT_INTERNAL_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "collective/collective.h"
+#include "plan/engine.h"
+#include "plan/trace.h"
+#include "topology/topology.h"
+#include "wire/wire.h"
+
+/* Collectives called without a request: their tasks, the most recently used first. */
+#define DIST_CACHE_MOST 64
+typedef struct dist_cached {
+    dist_spec spec;
+    dist_task *task;
+    const void *user[2];
+    struct dist_cached *next;
+} dist_cached;
+
+struct dist_context {
+    dist_options options;
+    dist_log log;
+    dist_wire *wire;
+    dist_topology *topology;
+    dist_engine *engine;
+    dist_trace *trace;
+    bool owns_mpi;
+    dist_simd simd;
+    dist_cached *cache;
+};
+
+/* The defaults of the context's options, then what the call's options say. */
+dist_status dist_context_spec(dist_context *context, const char *algo, const char *codec, dist_spec *spec);
+
+#define DIST_CHECK_CONTEXT(context)                                                                          \
+    do {                                                                                                     \
+        if (!(context))                                                                                      \
+            return dist_fail(DIST_ERR_ARGUMENT, "%s: the context is NULL; make one with dist_init",          \
+                             __func__);                                                                      \
+    } while (0)
+
+#endif

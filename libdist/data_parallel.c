@@ -1,0 +1,147 @@
+/* The public side of data parallel: check arguments, forward to parallel/. */
+#include "parallel/data_parallel.h"
+
+#include <string.h>
+
+#include "base/type.h"
+#include "context_internal.h"
+
+static dist_status check_parameters(const dist_parameter *parameters, size_t n)
+{
+    if (n > 0 && !parameters)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_data_parallel_create: %zu parameters, but the array is NULL", n);
+    for (size_t i = 0; i < n; i++) {
+        if (!dist_type_valid(parameters[i].type))
+            return dist_fail(DIST_ERR_ARGUMENT, "parameter %zu '%s': %d is not a dist_type", i,
+                             parameters[i].name ? parameters[i].name : "", (int)parameters[i].type);
+        if (parameters[i].count > SIZE_MAX / 64 / dist_type_bytes(parameters[i].type))
+            return dist_fail(DIST_ERR_ARGUMENT, "parameter %zu '%s': %zu elements are more than memory holds",
+                             i, parameters[i].name ? parameters[i].name : "", parameters[i].count);
+    }
+    return DIST_OK;
+}
+
+static dist_status check_options(const dist_data_parallel_options *options)
+{
+    if (options->size < sizeof *options || options->version != DIST_DATA_PARALLEL_OPTIONS_VERSION)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_data_parallel_options has size %zu and version %d; start it with "
+                         "DIST_DATA_PARALLEL_OPTIONS_INIT",
+                         options->size, options->version);
+    if (options->reduction != DIST_SUM && options->reduction != DIST_AVERAGE)
+        return dist_fail(DIST_ERR_ARGUMENT, "gradients are summed or averaged, not '%s'",
+                         dist_reduction_name(options->reduction));
+    if (options->accumulate < 0)
+        return dist_fail(DIST_ERR_ARGUMENT, "accumulate is %d; it counts backward passes, from 1 on",
+                         options->accumulate);
+    return DIST_OK;
+}
+
+dist_status dist_data_parallel_create(dist_context *context, const dist_parameter *parameters, size_t n,
+                                      const dist_data_parallel_options *given, dist_data_parallel **out)
+{
+    dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    dist_data_parallel_setup setup;
+    DIST_CHECK_CONTEXT(context);
+    if (!out)
+        return dist_fail(DIST_ERR_ARGUMENT, "dist_data_parallel_create: the place for the result is NULL");
+    *out = NULL;
+    if (given)
+        DIST_TRY(check_options(given));
+    DIST_TRY(check_parameters(parameters, n));
+    if (given)
+        options = *given;
+    setup = (dist_data_parallel_setup){
+        .engine = context->engine,
+        .bucket_bytes = options.bucket_bytes,
+        .first_bucket_bytes = options.first_bucket_bytes,
+        .accumulate = options.accumulate > 1 ? options.accumulate : 1,
+    };
+    if (setup.bucket_bytes == 0 && context->options.value[DIST_OPTION_BUCKET].source != DIST_FROM_DEFAULT)
+        setup.bucket_bytes = (uint64_t)dist_option_number(&context->options, DIST_OPTION_BUCKET);
+    DIST_TRY(dist_context_spec(context, options.algo, options.codec, &setup.spec));
+    setup.spec.reduction = options.reduction;
+    return dist_dp_create(out, &setup, parameters, n);
+}
+
+void *dist_data_parallel_gradient(const dist_data_parallel *dp, size_t i)
+{
+    return dp ? dist_dp_gradient(dp, i) : NULL;
+}
+
+static dist_status check_call(const dist_data_parallel *dp, const void *stream, const char *name)
+{
+    if (!dp)
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: the data-parallel handle is NULL", name);
+    if (stream)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "%s: a stream was given, but the gradients are in host memory",
+                         name);
+    return DIST_OK;
+}
+
+dist_status dist_data_parallel_ready(dist_data_parallel *dp, size_t i, void *stream)
+{
+    DIST_TRY(check_call(dp, stream, __func__));
+    return dist_dp_ready(dp, i);
+}
+
+dist_status dist_data_parallel_wait(dist_data_parallel *dp, void *stream)
+{
+    DIST_TRY(check_call(dp, stream, __func__));
+    return dist_dp_wait(dp);
+}
+
+dist_status dist_data_parallel_stats_get(const dist_data_parallel *dp, dist_data_parallel_stats *stats)
+{
+    DIST_TRY(check_call(dp, NULL, __func__));
+    if (!stats)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_data_parallel_stats_get: the place for the figures is NULL");
+    dist_dp_stats(dp, stats);
+    return DIST_OK;
+}
+
+dist_status dist_data_parallel_destroy(dist_data_parallel *dp)
+{
+    return dist_dp_destroy(dp);
+}
+
+/* Four independent lanes, because a chain of multiplications would take longer than reading the memory. */
+static uint64_t hash_bytes(const unsigned char *data, size_t bytes)
+{
+    const uint64_t prime = 0x9e3779b97f4a7c15u;
+    uint64_t lane[4] = {1, 2, 3, 4}, word, hash = bytes;
+    size_t at = 0;
+    for (; at + 32 <= bytes; at += 32)
+        for (int l = 0; l < 4; l++) {
+            memcpy(&word, data + at + 8 * l, 8);
+            lane[l] = (lane[l] ^ word) * prime;
+            lane[l] ^= lane[l] >> 29;
+        }
+    for (; at < bytes; at++)
+        lane[at % 4] = (lane[at % 4] ^ data[at]) * prime;
+    for (int l = 0; l < 4; l++) {
+        hash = (hash ^ lane[l]) * prime;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+dist_status dist_replicas_identical(dist_context *context, const void *data, size_t bytes, bool *identical,
+                                    uint64_t *hash)
+{
+    int64_t extremes[2];
+    DIST_CHECK_CONTEXT(context);
+    if ((!data && bytes > 0) || !identical)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_replicas_identical: the data or the place for the answer is NULL");
+    uint64_t own = hash_bytes(data, bytes);
+    memcpy(&extremes[0], &own, sizeof own);
+    extremes[1] = ~extremes[0]; /* the smallest of these is the complement of the largest hash */
+    DIST_TRY(dist_all_reduce(context, DIST_IN_PLACE, extremes, 2, DIST_INT64, DIST_MIN, NULL));
+    *identical = extremes[0] == ~extremes[1];
+    if (hash)
+        *hash = own;
+    return DIST_OK;
+}

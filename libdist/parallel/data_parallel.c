@@ -1,0 +1,293 @@
+#include "parallel/data_parallel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "parallel/buckets.h"
+
+#define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
+#define BUCKETS_WANTED       8 /* a small model still overlaps */
+
+typedef struct bucket {
+    dist_task *task;
+    char *memory;
+    uint64_t bytes;
+    dist_type type;
+    size_t parameters, missing; /* how many there are; how many are not ready in this step */
+} bucket;
+
+/* When a bucket was in flight; sorted at wait, in place. */
+typedef struct flight {
+    int64_t began, ended;
+} flight;
+
+struct dist_data_parallel {
+    dist_data_parallel_setup setup;
+    dist_parameter *parameter;
+    char **name; /* copies */
+    dist_placement *place;
+    bool *ready;
+    size_t parameters;
+    bucket *bucket;
+    flight *flight;
+    size_t buckets;
+    int *round; /* how often each gradient became ready since the last average */
+    dist_data_parallel_stats stats;
+};
+
+static void free_all(dist_data_parallel *dp)
+{
+    for (size_t i = 0; dp->name && i < dp->parameters; i++)
+        free(dp->name[i]);
+    for (size_t b = 0; dp->bucket && b < dp->buckets; b++)
+        dist_free(dp->bucket[b].memory);
+    free(dp->name);
+    free(dp->parameter);
+    free(dp->place);
+    free(dp->ready);
+    free(dp->round);
+    free(dp->bucket);
+    free(dp->flight);
+    free(dp);
+}
+
+static bool copy_parameters(dist_data_parallel *dp, const dist_parameter *parameters, size_t n)
+{
+    size_t some = n ? n : 1;
+    dp->parameters = n;
+    dp->parameter = malloc(some * sizeof *dp->parameter);
+    dp->name = calloc(some, sizeof *dp->name);
+    dp->place = calloc(some, sizeof *dp->place);
+    dp->ready = calloc(some, sizeof *dp->ready);
+    dp->round = calloc(some, sizeof *dp->round);
+    if (!dp->parameter || !dp->name || !dp->place || !dp->ready || !dp->round)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = parameters[i].name ? parameters[i].name : "";
+        dp->parameter[i] = parameters[i];
+        if (!(dp->name[i] = malloc(strlen(name) + 1)))
+            return false;
+        strcpy(dp->name[i], name);
+        dp->parameter[i].name = dp->name[i];
+        dp->stats.gradient_bytes += parameters[i].count * dist_type_bytes(parameters[i].type);
+    }
+    return true;
+}
+
+static bool make_buckets(dist_data_parallel *dp)
+{
+    uint64_t bytes = dp->setup.bucket_bytes, first = dp->setup.first_bucket_bytes;
+    if (bytes == 0) {
+        uint64_t even = dp->stats.gradient_bytes / BUCKETS_WANTED;
+        bytes = even < DIST_BUCKET_DEFAULT ? even : DIST_BUCKET_DEFAULT;
+    }
+    first = first ? first : FIRST_BUCKET_DEFAULT;
+    dp->buckets =
+        dist_buckets_place(dp->parameter, dp->parameters, first < bytes ? first : bytes, bytes, dp->place);
+    dp->bucket = calloc(dp->buckets ? dp->buckets : 1, sizeof *dp->bucket);
+    dp->flight = calloc(dp->buckets ? dp->buckets : 1, sizeof *dp->flight);
+    if (!dp->bucket || !dp->flight)
+        return false;
+    for (size_t i = 0; i < dp->parameters; i++) {
+        bucket *b = &dp->bucket[dp->place[i].bucket];
+        uint64_t end = dp->place[i].offset + dp->parameter[i].count * dist_type_bytes(dp->parameter[i].type);
+        b->type = dp->parameter[i].type;
+        b->bytes = end > b->bytes ? end : b->bytes;
+        b->parameters++;
+    }
+    for (size_t b = 0; b < dp->buckets; b++) {
+        dp->bucket[b].missing = dp->bucket[b].parameters;
+        if (!(dp->bucket[b].memory = dist_alloc_zeroed(dp->bucket[b].bytes)))
+            return false;
+    }
+    dp->stats.buckets = dp->buckets;
+    return true;
+}
+
+/* A codec works on float32: buckets of other types go as they are. */
+static dist_spec bucket_spec(const dist_data_parallel *dp, const bucket *b)
+{
+    dist_spec spec = dp->setup.spec;
+    spec.kind = DIST_ALL_REDUCE;
+    spec.type = b->type;
+    spec.count = b->bytes / dist_type_bytes(b->type);
+    spec.in_place = true;
+    if (b->type != DIST_FLOAT32)
+        spec.codec = (dist_codec){.kind = DIST_CODEC_NONE, .text = "none"};
+    spec.feedback = spec.codec.feedback;
+    return spec;
+}
+
+static dist_status make_task(dist_data_parallel *dp, size_t number)
+{
+    bucket *b = &dp->bucket[number];
+    dist_spec spec = bucket_spec(dp, b);
+    dist_plan *plan;
+    size_t users = 0;
+    DIST_TRY(dist_choose(&spec));
+    DIST_TRY(dist_bucket_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
+    void **user = malloc((b->parameters + 1) * sizeof *user);
+    if (!user) {
+        dist_plan_destroy(plan);
+        return dist_fail(DIST_ERR_MEMORY, "no memory for bucket %zu", number);
+    }
+    user[users++] = b->memory;
+    for (size_t i = 0; i < dp->parameters; i++)
+        if (dp->place[i].bucket == number && dp->parameter[i].gradient && dp->parameter[i].count > 0)
+            user[users++] = dp->parameter[i].gradient;
+    dist_status status = dist_task_create(&b->task, dp->setup.engine, plan, user);
+    free(user);
+    return status;
+}
+
+dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
+                           const dist_parameter *parameters, size_t n)
+{
+    dist_data_parallel *dp = calloc(1, sizeof *dp);
+    *out = NULL;
+    if (!dp)
+        return dist_fail(DIST_ERR_MEMORY, "no memory for data parallel");
+    dp->setup = *setup;
+    dist_status status = DIST_OK;
+    if (!copy_parameters(dp, parameters, n) || !make_buckets(dp))
+        status = dist_fail(DIST_ERR_MEMORY, "no memory for the gradients of %zu parameters, %zu bytes", n,
+                           dp->stats.gradient_bytes);
+    for (size_t b = 0; status >= 0 && b < dp->buckets; b++)
+        status = make_task(dp, b);
+    if (status < 0) {
+        dist_dp_destroy(dp);
+        return status;
+    }
+    *out = dp;
+    return DIST_OK;
+}
+
+void *dist_dp_gradient(const dist_data_parallel *dp, size_t i)
+{
+    if (i >= dp->parameters)
+        return NULL;
+    return dp->parameter[i].gradient ? dp->parameter[i].gradient
+                                     : dp->bucket[dp->place[i].bucket].memory + dp->place[i].offset;
+}
+
+dist_status dist_dp_ready(dist_data_parallel *dp, size_t i)
+{
+    if (i >= dp->parameters)
+        return dist_fail(DIST_ERR_ARGUMENT, "gradient %zu is ready, but there are %zu parameters", i,
+                         dp->parameters);
+    if (dp->ready[i])
+        return dist_fail(DIST_ERR_STATE,
+                         "gradient %zu '%s' is ready already; call dist_data_parallel_wait first", i,
+                         dp->name[i]);
+    if (++dp->round[i] < dp->setup.accumulate)
+        return DIST_OK;
+    bucket *b = &dp->bucket[dp->place[i].bucket];
+    dp->ready[i] = true;
+    if (--b->missing > 0)
+        return DIST_OK;
+    return dist_task_start(b->task);
+}
+
+/* With accumulation: whether every gradient stands at the same round before the last, so that there is
+ * nothing to wait for. */
+static bool between_rounds(const dist_data_parallel *dp)
+{
+    if (dp->parameters == 0 || dp->round[0] == 0 || dp->round[0] >= dp->setup.accumulate)
+        return false;
+    for (size_t i = 1; i < dp->parameters; i++)
+        if (dp->round[i] != dp->round[0])
+            return false;
+    return true;
+}
+
+static dist_status check_all_ready(const dist_data_parallel *dp)
+{
+    for (size_t i = 0; i < dp->parameters; i++)
+        if (!dp->ready[i])
+            return dist_fail(DIST_ERR_STATE,
+                             "gradient %zu '%s' has not been made ready in this step (%d of %d times); call "
+                             "dist_data_parallel_ready for it, then wait again",
+                             i, dp->name[i], dp->round[i], dp->setup.accumulate);
+    return DIST_OK;
+}
+
+/* Nanoseconds with at least one bucket in flight. */
+static int64_t union_of(flight *flights, size_t n)
+{
+    int64_t covered = 0, until = INT64_MIN;
+    for (size_t i = 1; i < n; i++) /* insertion: nearly sorted, few, and qsort may allocate */
+        for (size_t j = i; j > 0 && flights[j - 1].began > flights[j].began; j--) {
+            flight swap = flights[j];
+            flights[j] = flights[j - 1];
+            flights[j - 1] = swap;
+        }
+    for (size_t i = 0; i < n; i++) {
+        int64_t from = flights[i].began > until ? flights[i].began : until;
+        if (flights[i].ended > from)
+            covered += flights[i].ended - from;
+        until = flights[i].ended > until ? flights[i].ended : until;
+    }
+    return covered;
+}
+
+static void count_step(dist_data_parallel *dp, double exposed)
+{
+    dist_data_parallel_stats *s = &dp->stats;
+    s->codec = 0;
+    s->bytes_inside = s->bytes_across = s->nonfinite = 0;
+    for (size_t b = 0; b < dp->buckets; b++) {
+        const dist_task_stats *task = dist_task_stats_of(dp->bucket[b].task);
+        dp->flight[b] = (flight){task->started, task->finished};
+        s->codec += dist_seconds(task->codec);
+        s->bytes_inside += task->bytes_inside;
+        s->bytes_across += task->bytes_across;
+        s->nonfinite += task->nonfinite;
+    }
+    s->steps++;
+    s->exposed = exposed;
+    s->communication = dist_seconds(union_of(dp->flight, dp->buckets));
+    s->exposed_total += s->exposed;
+    s->communication_total += s->communication;
+    s->codec_total += s->codec;
+    s->bytes_inside_total += s->bytes_inside;
+    s->bytes_across_total += s->bytes_across;
+}
+
+dist_status dist_dp_wait(dist_data_parallel *dp)
+{
+    int64_t began = dist_now();
+    if (between_rounds(dp))
+        return DIST_OK;
+    DIST_TRY(check_all_ready(dp));
+    for (size_t b = 0; b < dp->buckets; b++)
+        DIST_TRY(dist_task_wait(dp->bucket[b].task, 0));
+    for (size_t b = 0; b < dp->buckets; b++)
+        dp->bucket[b].missing = dp->bucket[b].parameters;
+    memset(dp->ready, 0, dp->parameters * sizeof *dp->ready);
+    memset(dp->round, 0, dp->parameters * sizeof *dp->round);
+    count_step(dp, dist_seconds(dist_now() - began));
+    return DIST_OK;
+}
+
+void dist_dp_stats(const dist_data_parallel *dp, dist_data_parallel_stats *stats)
+{
+    *stats = dp->stats;
+}
+
+dist_status dist_dp_destroy(dist_data_parallel *dp)
+{
+    dist_status status = DIST_OK;
+    if (!dp)
+        return DIST_OK;
+    for (size_t b = 0; dp->bucket && b < dp->buckets; b++) {
+        dist_status ended = dist_task_destroy(dp->bucket[b].task);
+        status = status < 0 ? status : ended;
+    }
+    if (status >=
+        0) /* after a failure the wire may still touch the buckets: they stay until the process ends */
+        free_all(dp);
+    return status;
+}

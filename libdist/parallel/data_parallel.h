@@ -1,0 +1,30 @@
+/* Data parallel inside the library: buckets of gradients, each an all-reduce that starts when its last
+ * gradient is ready. */
+#ifndef DIST_PARALLEL_DATA_PARALLEL_H
+#define DIST_PARALLEL_DATA_PARALLEL_H
+
+#include <libdist/data_parallel.h>
+
+#include "collective/collective.h"
+#include "plan/engine.h"
+
+/* What the context decides; `spec` has algorithm, codec, tuning, topology and rank. */
+typedef struct dist_data_parallel_setup {
+    dist_engine *engine;
+    dist_spec spec;
+    uint64_t bucket_bytes;       /* 0: DIST_BUCKET_DEFAULT, at most an eighth of all gradients */
+    uint64_t first_bucket_bytes; /* 0: 1 MiB */
+    int accumulate;
+} dist_data_parallel_setup;
+
+#define DIST_BUCKET_DEFAULT ((uint64_t)25 << 20)
+
+dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
+                           const dist_parameter *parameters, size_t n);
+void *dist_dp_gradient(const dist_data_parallel *dp, size_t i);
+dist_status dist_dp_ready(dist_data_parallel *dp, size_t i);
+dist_status dist_dp_wait(dist_data_parallel *dp);
+void dist_dp_stats(const dist_data_parallel *dp, dist_data_parallel_stats *stats);
+dist_status dist_dp_destroy(dist_data_parallel *dp);
+
+#endif

@@ -1,0 +1,140 @@
+/* Shared by the files of the verifier: verify.c (driver), verify_shape.c, verify_messages.c, verify_races.c,
+ * verify_run.c (order of execution), verify_values.c (what ops do to values), verify_claims.c (inputs and
+ * outputs), verify_intervals.c, verify_sets.c. None of them uses hazard.h: what the builder derived is what
+ * they check. */
+#ifndef DIST_PLAN_VERIFY_INTERNAL_H
+#define DIST_PLAN_VERIFY_INTERNAL_H
+
+#include "base/error.h"
+#include "plan/verify.h"
+
+typedef struct dist_verifier {
+    const dist_plan *const *plan;
+    const dist_contract *contract;
+    int ranks;
+    uint64_t element; /* bytes of one */
+    size_t *first_op; /* [ranks + 1] ops of all ranks are numbered through from here */
+    /* Of each op of all ranks. SEND, RECV: the peer's op that it meets; NATIVE: how many went before. */
+    uint32_t *meets;
+    uint32_t *native; /* [natives * ranks] rank r's n-th NATIVE is at n * ranks + r */
+    size_t natives;
+} dist_verifier;
+
+/* DIST_ERR_PLAN with "rank 1 op 7 SEND ...: sentence". */
+dist_status dist_fault(const dist_plan *plan, size_t op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+dist_status dist_verify_no_memory(const dist_verifier *verifier);
+
+static inline const dist_op *dist_verify_op(const dist_verifier *verifier, int rank, size_t op)
+{
+    return &verifier->plan[rank]->op[op];
+}
+
+static inline bool dist_op_is_message(const dist_op *op)
+{
+    return op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV;
+}
+
+/* Whether it combines values by op->reduction. */
+static inline bool dist_op_reduces(const dist_op *op)
+{
+    return op->kind == DIST_OP_REDUCE ||
+           (op->kind == DIST_OP_NATIVE &&
+            (op->native == DIST_NATIVE_ALL_REDUCE || op->native == DIST_NATIVE_REDUCE_SCATTER));
+}
+
+static inline bool dist_slices_overlap(dist_slice a, dist_slice b)
+{
+    return a.buffer != DIST_NO_BUFFER && a.buffer == b.buffer && a.offset < b.offset + b.bytes &&
+           b.offset < a.offset + a.bytes;
+}
+
+dist_status dist_verify_contract(const dist_verifier *verifier);
+dist_status dist_verify_shape(const dist_verifier *verifier);
+/* Fills meets, native and natives. */
+dist_status dist_verify_messages(dist_verifier *verifier);
+dist_status dist_verify_races(const dist_verifier *verifier);
+dist_status dist_verify_run(const dist_verifier *verifier);
+
+/* ---- verify_sets.c: sets of ranks, each kept once, so that equal sets have equal numbers ---- */
+
+typedef struct dist_sets {
+    int ranks;
+    size_t words; /* of one set */
+    uint64_t *bits;
+    size_t count, capacity;
+    uint32_t *slot; /* hash table of numbers plus 1; 0: free */
+    size_t slots;
+} dist_sets;
+
+/* Sets 0 .. ranks - 1 hold one rank each. */
+bool dist_sets_create(dist_sets *sets, int ranks);
+void dist_sets_destroy(dist_sets *sets);
+bool dist_sets_union(dist_sets *sets, uint32_t a, uint32_t b, uint32_t *result);
+/* A rank that is in both; a rank that is not in it; -1 when there is none. */
+int dist_sets_common(const dist_sets *sets, uint32_t a, uint32_t b);
+int dist_sets_missing(const dist_sets *sets, uint32_t set);
+
+/* ---- verify_intervals.c: what bytes hold ---- */
+
+typedef enum dist_value_kind { DIST_VALUE_UNDEFINED, DIST_VALUE_ELEMENTS, DIST_VALUE_FRAME } dist_value_kind;
+
+typedef struct dist_value {
+    uint64_t position; /* ELEMENTS: byte of the logical vector; FRAME: byte of the frame */
+    uint32_t source;   /* ELEMENTS: set of ranks that contributed; FRAME: its number; UNDEFINED: a rank ... */
+    uint32_t detail;   /* ELEMENTS: divided by this; UNDEFINED: ... and its op that read it first, or NO_OP */
+    dist_value_kind kind;
+} dist_value;
+
+typedef struct dist_interval {
+    uint64_t begin, end;
+    dist_value value; /* of byte begin; positions count up from there */
+} dist_interval;
+
+/* Sorted and disjoint; neighbours that continue each other are one. What no interval covers is undefined. */
+typedef struct dist_intervals {
+    dist_interval *item;
+    size_t count, capacity;
+} dist_intervals;
+
+dist_value dist_value_after(dist_value value, uint64_t bytes);
+bool dist_intervals_append(dist_intervals *list, dist_interval item);
+/* What [begin, end) holds, as intervals that cover [0, end - begin) without gaps. */
+bool dist_intervals_read(const dist_intervals *from, uint64_t begin, uint64_t end, dist_intervals *to);
+/* Replaces the bytes from `begin` on by `from`, which has no gaps and begins at 0. `spare` is overwritten. */
+bool dist_intervals_write(dist_intervals *to, uint64_t begin, const dist_intervals *from,
+                          dist_intervals *spare);
+
+/* ---- verify_values.c ---- */
+
+/* Encoded bytes, and the elements that they decode to. */
+typedef struct dist_frame {
+    const dist_plan *plan; /* of the ENCODE */
+    uint32_t op;
+    dist_intervals elements;
+} dist_frame;
+
+typedef struct dist_values {
+    const dist_verifier *verifier;
+    dist_sets sets;
+    size_t *first_buffer; /* [ranks + 1] into memory */
+    dist_intervals *memory;
+    dist_frame *frame;
+    size_t frames, frame_capacity;
+    dist_intervals left, right, sum, spare;
+} dist_values;
+
+dist_status dist_values_create(dist_values *values, const dist_verifier *verifier);
+void dist_values_destroy(dist_values *values);
+dist_intervals *dist_values_memory(const dist_values *values, int rank, uint32_t buffer);
+
+/* Carry out a local op, a message, the n-th NATIVE of all ranks. */
+dist_status dist_values_local(dist_values *values, int rank, uint32_t op);
+dist_status dist_values_message(dist_values *values, int sender, uint32_t send, int receiver, uint32_t recv);
+dist_status dist_values_native(dist_values *values, size_t number);
+
+/* verify_claims.c. Puts the inputs into memory; compares memory with the outputs. */
+dist_status dist_values_load(dist_values *values);
+dist_status dist_values_check(dist_values *values);
+
+#endif

@@ -1,0 +1,227 @@
+/* Each op by itself: its slices, waits, types and sizes. */
+#include <inttypes.h>
+
+#include "plan/verify_internal.h"
+
+typedef enum use { UNUSED, NEEDED, OPTIONAL } use;
+
+static const struct {
+    use dst, src, state;
+} uses[DIST_OP_KINDS] = {
+    [DIST_OP_SEND] = {UNUSED, NEEDED, UNUSED},   [DIST_OP_RECV] = {NEEDED, UNUSED, UNUSED},
+    [DIST_OP_REDUCE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_COPY] = {NEEDED, NEEDED, UNUSED},
+    [DIST_OP_DIVIDE] = {NEEDED, UNUSED, UNUSED}, [DIST_OP_ENCODE] = {NEEDED, NEEDED, OPTIONAL},
+    [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
+};
+
+static dist_status check_slice(const dist_plan *plan, size_t op, const char *which, dist_slice slice, use use)
+{
+    if (slice.buffer == DIST_NO_BUFFER)
+        return use != NEEDED ? DIST_OK : dist_fault(plan, op, "has no %s", which);
+    if (use == UNUSED)
+        return dist_fault(plan, op, "has a %s, which this kind of op does not use", which);
+    if (slice.buffer >= plan->buffers)
+        return dist_fault(plan, op, "%s is in buffer %" PRIu32 "; the plan has %zu", which, slice.buffer,
+                          plan->buffers);
+    const dist_plan_buffer *buffer = &plan->buffer[slice.buffer];
+    if (slice.offset > buffer->bytes || slice.bytes > buffer->bytes - slice.offset)
+        return dist_fault(plan, op,
+                          "%s, %" PRIu64 " bytes at %" PRIu64 ", lies outside %s of %" PRIu64 " bytes", which,
+                          slice.bytes, slice.offset, buffer->name, buffer->bytes);
+    if (slice.bytes == 0 && plan->op[op].kind != DIST_OP_NATIVE)
+        return dist_fault(plan, op, "%s is empty; leave such ops out", which);
+    bool feedback = which[0] == 's' && which[1] == 't';
+    if ((buffer->kind == DIST_BUFFER_STATE) != feedback)
+        return dist_fault(plan, op, "%s is in %s; error feedback, and nothing else, is kept in state buffers",
+                          which, buffer->name);
+    return DIST_OK;
+}
+
+static dist_status check_slices(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    DIST_TRY(check_slice(plan, number, "dst", op->dst, uses[op->kind].dst));
+    DIST_TRY(check_slice(plan, number, "src", op->src, uses[op->kind].src));
+    return check_slice(plan, number, "state", op->state, uses[op->kind].state);
+}
+
+static dist_status check_waits(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    if (op->first_wait > plan->waits || op->waits > plan->waits - op->first_wait)
+        return dist_fault(plan, number, "its list of waits lies outside the plan's %zu", plan->waits);
+    for (uint32_t w = 0; w < op->waits; w++)
+        if (plan->wait[op->first_wait + w] >= number)
+            return dist_fault(plan, number, "waits for op %" PRIu32 ", which is not an earlier op",
+                              plan->wait[op->first_wait + w]);
+    return DIST_OK;
+}
+
+/* `slice` is `copies` times op->count elements. */
+static dist_status check_elements(const dist_verifier *verifier, const dist_plan *plan, size_t number,
+                                  const char *which, dist_slice slice, uint64_t copies)
+{
+    uint64_t count = plan->op[number].count, unit = verifier->element * copies;
+    if (slice.bytes % unit != 0 || slice.bytes / unit != count)
+        return dist_fault(plan, number, "%s has %" PRIu64 " bytes, not %" PRIu64 " times %" PRIu64 " %s",
+                          which, slice.bytes, copies, count, dist_type_name(verifier->contract->type));
+    if (slice.offset % verifier->element != 0)
+        return dist_fault(plan, number, "%s begins inside an element: offset %" PRIu64, which, slice.offset);
+    return DIST_OK;
+}
+
+static dist_status check_apart(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    if (dist_slices_overlap(op->dst, op->src))
+        return dist_fault(plan, number, "dst and src overlap");
+    return DIST_OK;
+}
+
+static dist_status check_type(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    if (op->type != verifier->contract->type)
+        return dist_fault(plan, number, "has type %s; the elements are %s",
+                          dist_type_name((dist_type)op->type), dist_type_name(verifier->contract->type));
+    return DIST_OK;
+}
+
+static dist_status check_message(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    if (op->peer < 0 || op->peer >= plan->ranks || op->peer == plan->rank)
+        return dist_fault(plan, number, "its peer must be another rank of 0 to %d", plan->ranks - 1);
+    if (op->channel >= DIST_CHANNELS)
+        return dist_fault(plan, number, "channel %u; there are %d", op->channel, DIST_CHANNELS);
+    return DIST_OK;
+}
+
+static dist_status check_codec(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    bool encode = op->kind == DIST_OP_ENCODE;
+    dist_slice values = encode ? op->src : op->dst, encoded = encode ? op->dst : op->src;
+    const dist_codec *codec = &plan->codec;
+    bool blocks = codec->kind == DIST_CODEC_INT8 || codec->kind == DIST_CODEC_INT4;
+    if (verifier->contract->type != DIST_FLOAT32)
+        return dist_fault(plan, number, "codecs take float32; the elements are %s",
+                          dist_type_name(verifier->contract->type));
+    if (blocks && codec->block == 0)
+        return dist_fault(plan, number, "the plan's codec has blocks of 0 elements");
+    DIST_TRY(check_elements(verifier, plan, number, encode ? "src" : "dst", values, 1));
+    uint64_t bytes = dist_codec_encoded_bytes(codec, op->count);
+    if (encoded.bytes != bytes)
+        return dist_fault(plan, number, "%" PRIu64 " encoded bytes, but %" PRIu64 " elements take %" PRIu64,
+                          encoded.bytes, op->count, bytes);
+    uint64_t alignment = codec->kind == DIST_CODEC_NONE || codec->kind == DIST_CODEC_INT8 ? 4 : 2;
+    if (encoded.offset % alignment != 0)
+        return dist_fault(plan, number, "encoded bytes at %" PRIu64 ", which is not a multiple of %" PRIu64,
+                          encoded.offset, alignment);
+    if (op->state.buffer != DIST_NO_BUFFER)
+        DIST_TRY(check_elements(verifier, plan, number, "state", op->state, 1));
+    return check_apart(plan, number);
+}
+
+static dist_status check_native_slice(const dist_verifier *verifier, const dist_plan *plan, size_t number,
+                                      const char *which, dist_slice slice, uint64_t copies)
+{
+    if (copies == 0)
+        return check_slice(plan, number, which, slice, UNUSED);
+    DIST_TRY(check_slice(plan, number, which, slice, NEEDED));
+    return check_elements(verifier, plan, number, which, slice, copies);
+}
+
+static dist_status check_native(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+{
+    uint64_t ranks = (uint64_t)plan->ranks;
+    const struct {
+        uint64_t dst, src; /* how many times count elements */
+    } copies[] = {
+        [DIST_NATIVE_ALL_REDUCE] = {1, 1},     [DIST_NATIVE_REDUCE_SCATTER] = {1, ranks},
+        [DIST_NATIVE_ALL_GATHER] = {ranks, 1}, [DIST_NATIVE_BROADCAST] = {1, 0},
+        [DIST_NATIVE_BARRIER] = {0, 0},
+    };
+    const dist_op *op = &plan->op[number];
+    if (op->native > DIST_NATIVE_BARRIER)
+        return dist_fault(plan, number, "there is no collective number %u", op->native);
+    DIST_TRY(check_native_slice(verifier, plan, number, "dst", op->dst, copies[op->native].dst));
+    DIST_TRY(check_native_slice(verifier, plan, number, "src", op->src, copies[op->native].src));
+    if (op->native == DIST_NATIVE_BROADCAST && (op->peer < 0 || op->peer >= plan->ranks))
+        return dist_fault(plan, number, "root %d is not a rank", op->peer);
+    if (op->native != DIST_NATIVE_BARRIER)
+        DIST_TRY(check_type(verifier, plan, number));
+    if (op->native == DIST_NATIVE_ALL_REDUCE && op->src.offset == op->dst.offset)
+        return DIST_OK; /* in place */
+    if (op->native == DIST_NATIVE_ALL_GATHER &&
+        op->src.offset == op->dst.offset + (uint64_t)plan->rank * op->src.bytes)
+        return DIST_OK;
+    return check_apart(plan, number);
+}
+
+static dist_status check_kind(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    switch ((dist_op_kind)op->kind) {
+    case DIST_OP_SEND:
+    case DIST_OP_RECV:
+        return check_message(plan, number);
+    case DIST_OP_REDUCE:
+        DIST_TRY(check_type(verifier, plan, number));
+        DIST_TRY(check_elements(verifier, plan, number, "dst", op->dst, 1));
+        DIST_TRY(check_elements(verifier, plan, number, "src", op->src, 1));
+        return check_apart(plan, number);
+    case DIST_OP_COPY:
+        if (op->src.bytes != op->dst.bytes)
+            return dist_fault(plan, number, "dst has %" PRIu64 " bytes, src %" PRIu64, op->dst.bytes,
+                              op->src.bytes);
+        return check_apart(plan, number);
+    case DIST_OP_DIVIDE:
+        if (op->divisor == 0)
+            return dist_fault(plan, number, "divides by 0");
+        DIST_TRY(check_type(verifier, plan, number));
+        return check_elements(verifier, plan, number, "dst", op->dst, 1);
+    case DIST_OP_ENCODE:
+    case DIST_OP_DECODE:
+        return check_codec(verifier, plan, number);
+    default:
+        return check_native(verifier, plan, number);
+    }
+}
+
+/* All ops of all ranks must combine in the same way; decode-and-add is a sum. */
+static dist_status check_reduction(const dist_plan *plan, size_t number, dist_reduction *common)
+{
+    const dist_op *op = &plan->op[number];
+    bool adds = op->kind == DIST_OP_DECODE && op->add;
+    dist_reduction mine = adds ? DIST_SUM : (dist_reduction)op->reduction;
+    if (!adds && !dist_op_reduces(op))
+        return DIST_OK;
+    if (mine != DIST_SUM && mine != DIST_MIN && mine != DIST_MAX)
+        return dist_fault(plan, number, "its reduction is %s; an op must be sum, min or max",
+                          dist_reduction_name(mine));
+    if (*common == DIST_REDUCTIONS)
+        *common = mine;
+    if (*common != mine)
+        return dist_fault(plan, number, "its reduction is %s, but earlier ops have %s",
+                          dist_reduction_name(mine), dist_reduction_name(*common));
+    return DIST_OK;
+}
+
+dist_status dist_verify_shape(const dist_verifier *verifier)
+{
+    dist_reduction common = DIST_REDUCTIONS;
+    for (int r = 0; r < verifier->ranks; r++) {
+        const dist_plan *plan = verifier->plan[r];
+        for (size_t i = 0; i < plan->ops; i++) {
+            if (plan->op[i].kind >= DIST_OP_KINDS)
+                return dist_fail(DIST_ERR_PLAN, "rank %d op %zu: there is no kind of op number %u", r, i,
+                                 plan->op[i].kind);
+            DIST_TRY(check_slices(plan, i));
+            DIST_TRY(check_waits(plan, i));
+            DIST_TRY(check_kind(verifier, plan, i));
+            DIST_TRY(check_reduction(plan, i, &common));
+        }
+    }
+    return DIST_OK;
+}
