@@ -1,4 +1,6 @@
 /* Plans of all ranks of a described cluster, for people and tools. */
+#include <libdist/plan.h>
+
 #include <stdlib.h>
 #include <string.h>
 

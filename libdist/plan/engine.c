@@ -1,4 +1,6 @@
 /* The engine's life, its thread, and waiting. */
+#define _POSIX_C_SOURCE 200809L
+
 #include "plan/engine_internal.h"
 
 #include <sched.h>
