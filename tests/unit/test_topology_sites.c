@@ -116,6 +116,7 @@ static void malformed_lines_are_named(void **state)
     char longest[DIST_NAME_MAX + 3] = "a ";
     memset(longest + 2, 's', DIST_NAME_MAX);
     malformed(longest, 2 + DIST_NAME_MAX, 1, "the site name 'sss");
+    refused(path, "a", "is longer than 63 characters");
     write_file(longest, 2 + DIST_NAME_MAX - 1);
     longest[2 + DIST_NAME_MAX - 1] = '\0';
     on_site("a", longest + 2);
@@ -202,6 +203,23 @@ static void the_limit_is_eight_times_the_smallest(void **state)
     expect_sites(latency, 3, (int[]){0, 0, 0});
 }
 
+/* As a clock too coarse for a fast network has it. */
+static void no_latency_at_all_is_near(void **state)
+{
+    (void)state;
+    double latency[9] = {0};
+    set(latency, 3, 0, 2, 20e-3);
+    set(latency, 3, 1, 2, 2e-3);
+    expect_sites(latency, 3, (int[]){0, 0, 1});
+    latency[0 * 3 + 1] = NAN;
+    expect_sites(latency, 3, (int[]){0, 0, 1});
+    latency[0 * 3 + 1] = 0;
+    latency[1 * 3 + 0] = NAN;
+    expect_sites(latency, 3, (int[]){0, 0, 1});
+    latency[1 * 3 + 0] = 0.3;
+    expect_sites(latency, 3, (int[]){0, 0, 1});
+}
+
 /* 2 and 0 meet only through 3, the last; 1 is far from all. */
 static void nearness_is_transitive(void **state)
 {
@@ -242,6 +260,10 @@ static void the_better_direction_counts(void **state)
     set(latency, 3, 1, 2, -1);
     latency[0 * 3 + 1] = 0.3;
     expect_sites(latency, 3, (int[]){0, 0, 1});
+    latency[0 * 3 + 1] = 50e-6;
+    latency[1 * 3 + 0] = 0.3;
+    expect_sites(latency, 3, (int[]){0, 0, 1});
+    latency[1 * 3 + 0] = 50e-6;
     latency[0 * 3 + 1] = NAN;
     expect_sites(latency, 3, (int[]){0, 0, 1});
     latency[0 * 3 + 1] = 50e-6;
@@ -264,6 +286,7 @@ int main(void)
         cmocka_unit_test(equal_latencies_are_one_site),
         cmocka_unit_test(one_node_or_none_is_no_trouble),
         cmocka_unit_test(the_limit_is_eight_times_the_smallest),
+        cmocka_unit_test(no_latency_at_all_is_near),
         cmocka_unit_test(nearness_is_transitive),
         cmocka_unit_test(a_chain_joins_late),
         cmocka_unit_test(the_better_direction_counts),
