@@ -1,0 +1,27 @@
+# Tests of what a user sees: the examples, the tools across an emulated WAN, the installed package.
+
+file(GLOB examples CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/0*.c")
+foreach(example IN LISTS examples)
+    cmake_path(GET example STEM name)
+    if(TARGET ${name})
+        foreach(ranks 1 2 4)
+            dist_test(examples/${name}/${ranks} examples 120 ${mpirun} ${ranks} $<TARGET_FILE:${name}>)
+            set_tests_properties(examples/${name}/${ranks} PROPERTIES PROCESSORS 2)
+        endforeach()
+    endif()
+endforeach()
+
+file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/wan/test_*.sh")
+foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM stem)
+    string(REGEX REPLACE "^test_" "" name "${stem}")
+    dist_test(wan/${name} wan 300 ${script} ${bin})
+    set_tests_properties(wan/${name} PROPERTIES RUN_SERIAL ON)
+endforeach()
+
+file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/consumer/test_*.sh")
+foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM stem)
+    string(REGEX REPLACE "^test_" "" name "${stem}")
+    dist_test(package/${name} package 300 ${script} ${PROJECT_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR}/${name})
+endforeach()
