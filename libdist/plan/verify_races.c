@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "plan/verify_internal.h"
 
 typedef struct border {
@@ -141,19 +142,22 @@ static dist_status touch(race_check *check, uint32_t op, dist_slice slice, bool 
     return DIST_OK;
 }
 
-/* A wire matches collectives by the order in which they start, which only waits make the same on all ranks.
+/* A wire matches collectives by the order in which they start. Ops start in the order in which they become
+ * ready, and by number when that is at once; so a collective must not be ready before the one before it is.
  */
 static dist_status check_natives(race_check *check)
 {
+    const dist_plan *plan = check->plan;
     uint32_t last = DIST_NO_OP;
-    for (uint32_t i = 0; i < check->plan->ops; i++) {
-        if (check->plan->op[i].kind != DIST_OP_NATIVE)
+    for (uint32_t i = 0; i < plan->ops; i++) {
+        if (plan->op[i].kind != DIST_OP_NATIVE)
             continue;
-        if (last != DIST_NO_OP && !ordered(check, last, i))
-            return dist_fault(check->plan, i,
-                              "does not wait for the collective before it, op %" PRIu32
-                              "; ranks may start them in different orders",
-                              last);
+        for (uint32_t w = 0; last != DIST_NO_OP && w < plan->op[last].waits; w++)
+            if (!ordered(check, plan->wait[plan->op[last].first_wait + w], i) && !ordered(check, last, i))
+                return dist_fault(plan, i,
+                                  "may start before op %" PRIu32
+                                  ", the collective before it, which waits for op %" PRIu32,
+                                  last, plan->wait[plan->op[last].first_wait + w]);
         last = i;
     }
     return DIST_OK;
@@ -175,7 +179,6 @@ static dist_status check_rank(race_check *check)
         DIST_TRY(touch(check, i, plan->op[i].dst, true));
         DIST_TRY(touch(check, i, plan->op[i].state, true));
     }
-    check->scanned = DIST_NO_OP; /* the marks of the last op are from the middle of its search */
     return check_natives(check);
 }
 

@@ -160,7 +160,8 @@ static dist_status deadlock(const schedule *s, int rank, uint32_t op, int peer, 
                      "deadlock with %zu ops left: rank %d waits at op %" PRIu32
                      " %s for rank %d, whose op %" PRIu32 " %s is not reached: it waits for op %" PRIu32
                      " %s",
-                     s->tail - s->done, rank, op, first, peer, partner, second, before, third);
+                     s->verifier->first_op[s->verifier->ranks] - s->done, rank, op, first, peer, partner,
+                     second, before, third);
 }
 
 static dist_status explain(const schedule *s, int rank, uint32_t op)

@@ -1,12 +1,13 @@
 /* Each op by itself: its slices, waits, types and sizes. */
 #include <inttypes.h>
 
+#include "base/type.h"
 #include "plan/verify_internal.h"
 
-typedef enum use { UNUSED, NEEDED, OPTIONAL } use;
+typedef enum usage { UNUSED, NEEDED, OPTIONAL } usage;
 
 static const struct {
-    use dst, src, state;
+    usage dst, src, state;
 } uses[DIST_OP_KINDS] = {
     [DIST_OP_SEND] = {UNUSED, NEEDED, UNUSED},   [DIST_OP_RECV] = {NEEDED, UNUSED, UNUSED},
     [DIST_OP_REDUCE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_COPY] = {NEEDED, NEEDED, UNUSED},
@@ -14,7 +15,8 @@ static const struct {
     [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
 };
 
-static dist_status check_slice(const dist_plan *plan, size_t op, const char *which, dist_slice slice, use use)
+static dist_status check_slice(const dist_plan *plan, size_t op, const char *which, dist_slice slice,
+                               usage use)
 {
     if (slice.buffer == DIST_NO_BUFFER)
         return use != NEEDED ? DIST_OK : dist_fault(plan, op, "has no %s", which);
@@ -45,11 +47,16 @@ static dist_status check_slices(const dist_plan *plan, size_t number)
     return check_slice(plan, number, "state", op->state, uses[op->kind].state);
 }
 
+/* The lists of waits lie one behind the other, and nothing else is in plan->wait. */
 static dist_status check_waits(const dist_plan *plan, size_t number)
 {
     const dist_op *op = &plan->op[number];
-    if (op->first_wait > plan->waits || op->waits > plan->waits - op->first_wait)
-        return dist_fault(plan, number, "its list of waits lies outside the plan's %zu", plan->waits);
+    size_t end = number + 1 < plan->ops ? op[1].first_wait : plan->waits;
+    size_t begin = number == 0 ? 0 : op->first_wait;
+    if (op->first_wait != begin || end > plan->waits || end < begin || end - begin != op->waits)
+        return dist_fault(plan, number,
+                          "has %" PRIu32 " waits at %" PRIu32 " of %zu, but the next list begins at %zu",
+                          op->waits, op->first_wait, plan->waits, end);
     for (uint32_t w = 0; w < op->waits; w++)
         if (plan->wait[op->first_wait + w] >= number)
             return dist_fault(plan, number, "waits for op %" PRIu32 ", which is not an earlier op",
@@ -58,14 +65,17 @@ static dist_status check_waits(const dist_plan *plan, size_t number)
 }
 
 /* `slice` is `copies` times op->count elements. */
-static dist_status check_elements(const dist_verifier *verifier, const dist_plan *plan, size_t number,
-                                  const char *which, dist_slice slice, uint64_t copies)
+static dist_status check_elements(const dist_plan *plan, size_t number, const char *which, dist_slice slice,
+                                  uint64_t copies)
 {
-    uint64_t count = plan->op[number].count, unit = verifier->element * copies;
-    if (slice.bytes % unit != 0 || slice.bytes / unit != count)
+    const dist_op *op = &plan->op[number];
+    bool codec = op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE;
+    dist_type type = codec ? DIST_FLOAT32 : (dist_type)op->type;
+    uint64_t element = dist_type_bytes(type), unit = element * copies;
+    if (slice.bytes % unit != 0 || slice.bytes / unit != op->count)
         return dist_fault(plan, number, "%s has %" PRIu64 " bytes, not %" PRIu64 " times %" PRIu64 " %s",
-                          which, slice.bytes, copies, count, dist_type_name(verifier->contract->type));
-    if (slice.offset % verifier->element != 0)
+                          which, slice.bytes, copies, op->count, dist_type_name(type));
+    if (slice.offset % element != 0)
         return dist_fault(plan, number, "%s begins inside an element: offset %" PRIu64, which, slice.offset);
     return DIST_OK;
 }
@@ -78,12 +88,10 @@ static dist_status check_apart(const dist_plan *plan, size_t number)
     return DIST_OK;
 }
 
-static dist_status check_type(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+static dist_status check_type(const dist_plan *plan, size_t number)
 {
-    const dist_op *op = &plan->op[number];
-    if (op->type != verifier->contract->type)
-        return dist_fault(plan, number, "has type %s; the elements are %s",
-                          dist_type_name((dist_type)op->type), dist_type_name(verifier->contract->type));
+    if (!dist_type_valid((dist_type)plan->op[number].type))
+        return dist_fault(plan, number, "there is no type number %u", plan->op[number].type);
     return DIST_OK;
 }
 
@@ -97,19 +105,16 @@ static dist_status check_message(const dist_plan *plan, size_t number)
     return DIST_OK;
 }
 
-static dist_status check_codec(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+static dist_status check_codec(const dist_plan *plan, size_t number)
 {
     const dist_op *op = &plan->op[number];
     bool encode = op->kind == DIST_OP_ENCODE;
     dist_slice values = encode ? op->src : op->dst, encoded = encode ? op->dst : op->src;
     const dist_codec *codec = &plan->codec;
     bool blocks = codec->kind == DIST_CODEC_INT8 || codec->kind == DIST_CODEC_INT4;
-    if (verifier->contract->type != DIST_FLOAT32)
-        return dist_fault(plan, number, "codecs take float32; the elements are %s",
-                          dist_type_name(verifier->contract->type));
     if (blocks && codec->block == 0)
         return dist_fault(plan, number, "the plan's codec has blocks of 0 elements");
-    DIST_TRY(check_elements(verifier, plan, number, encode ? "src" : "dst", values, 1));
+    DIST_TRY(check_elements(plan, number, encode ? "src" : "dst", values, 1));
     uint64_t bytes = dist_codec_encoded_bytes(codec, op->count);
     if (encoded.bytes != bytes)
         return dist_fault(plan, number, "%" PRIu64 " encoded bytes, but %" PRIu64 " elements take %" PRIu64,
@@ -119,47 +124,49 @@ static dist_status check_codec(const dist_verifier *verifier, const dist_plan *p
         return dist_fault(plan, number, "encoded bytes at %" PRIu64 ", which is not a multiple of %" PRIu64,
                           encoded.offset, alignment);
     if (op->state.buffer != DIST_NO_BUFFER)
-        DIST_TRY(check_elements(verifier, plan, number, "state", op->state, 1));
+        DIST_TRY(check_elements(plan, number, "state", op->state, 1));
     return check_apart(plan, number);
 }
 
-static dist_status check_native_slice(const dist_verifier *verifier, const dist_plan *plan, size_t number,
-                                      const char *which, dist_slice slice, uint64_t copies)
+static dist_status check_native_slice(const dist_plan *plan, size_t number, const char *which,
+                                      dist_slice slice, uint64_t copies)
 {
     if (copies == 0)
         return check_slice(plan, number, which, slice, UNUSED);
     DIST_TRY(check_slice(plan, number, which, slice, NEEDED));
-    return check_elements(verifier, plan, number, which, slice, copies);
+    return check_elements(plan, number, which, slice, copies);
 }
 
-static dist_status check_native(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+static dist_status check_native(const dist_plan *plan, size_t number)
 {
     uint64_t ranks = (uint64_t)plan->ranks;
     const struct {
         uint64_t dst, src; /* how many times count elements */
     } copies[] = {
-        [DIST_NATIVE_ALL_REDUCE] = {1, 1},     [DIST_NATIVE_REDUCE_SCATTER] = {1, ranks},
-        [DIST_NATIVE_ALL_GATHER] = {ranks, 1}, [DIST_NATIVE_BROADCAST] = {1, 0},
-        [DIST_NATIVE_BARRIER] = {0, 0},
+        [DIST_NATIVE_ALL_REDUCE] = {1, 1},
+        [DIST_NATIVE_REDUCE_SCATTER] = {1, ranks},
+        [DIST_NATIVE_ALL_GATHER] = {ranks, 1},
+        [DIST_NATIVE_BROADCAST] = {1, 0},
     };
     const dist_op *op = &plan->op[number];
     if (op->native > DIST_NATIVE_BARRIER)
         return dist_fault(plan, number, "there is no collective number %u", op->native);
-    DIST_TRY(check_native_slice(verifier, plan, number, "dst", op->dst, copies[op->native].dst));
-    DIST_TRY(check_native_slice(verifier, plan, number, "src", op->src, copies[op->native].src));
+    if (op->native == DIST_NATIVE_BARRIER)
+        return DIST_OK; /* whatever its slices are */
+    DIST_TRY(check_type(plan, number));
+    DIST_TRY(check_native_slice(plan, number, "dst", op->dst, copies[op->native].dst));
+    DIST_TRY(check_native_slice(plan, number, "src", op->src, copies[op->native].src));
     if (op->native == DIST_NATIVE_BROADCAST && (op->peer < 0 || op->peer >= plan->ranks))
         return dist_fault(plan, number, "root %d is not a rank", op->peer);
-    if (op->native != DIST_NATIVE_BARRIER)
-        DIST_TRY(check_type(verifier, plan, number));
     if (op->native == DIST_NATIVE_ALL_REDUCE && op->src.offset == op->dst.offset)
-        return DIST_OK; /* in place */
+        return DIST_OK; /* in place, or in two buffers */
     if (op->native == DIST_NATIVE_ALL_GATHER &&
         op->src.offset == op->dst.offset + (uint64_t)plan->rank * op->src.bytes)
         return DIST_OK;
     return check_apart(plan, number);
 }
 
-static dist_status check_kind(const dist_verifier *verifier, const dist_plan *plan, size_t number)
+static dist_status check_kind(const dist_plan *plan, size_t number)
 {
     const dist_op *op = &plan->op[number];
     switch ((dist_op_kind)op->kind) {
@@ -167,9 +174,9 @@ static dist_status check_kind(const dist_verifier *verifier, const dist_plan *pl
     case DIST_OP_RECV:
         return check_message(plan, number);
     case DIST_OP_REDUCE:
-        DIST_TRY(check_type(verifier, plan, number));
-        DIST_TRY(check_elements(verifier, plan, number, "dst", op->dst, 1));
-        DIST_TRY(check_elements(verifier, plan, number, "src", op->src, 1));
+        DIST_TRY(check_type(plan, number));
+        DIST_TRY(check_elements(plan, number, "dst", op->dst, 1));
+        DIST_TRY(check_elements(plan, number, "src", op->src, 1));
         return check_apart(plan, number);
     case DIST_OP_COPY:
         if (op->src.bytes != op->dst.bytes)
@@ -179,13 +186,13 @@ static dist_status check_kind(const dist_verifier *verifier, const dist_plan *pl
     case DIST_OP_DIVIDE:
         if (op->divisor == 0)
             return dist_fault(plan, number, "divides by 0");
-        DIST_TRY(check_type(verifier, plan, number));
-        return check_elements(verifier, plan, number, "dst", op->dst, 1);
+        DIST_TRY(check_type(plan, number));
+        return check_elements(plan, number, "dst", op->dst, 1);
     case DIST_OP_ENCODE:
     case DIST_OP_DECODE:
-        return check_codec(verifier, plan, number);
+        return check_codec(plan, number);
     default:
-        return check_native(verifier, plan, number);
+        return check_native(plan, number);
     }
 }
 
@@ -219,7 +226,7 @@ dist_status dist_verify_shape(const dist_verifier *verifier)
                                  plan->op[i].kind);
             DIST_TRY(check_slices(plan, i));
             DIST_TRY(check_waits(plan, i));
-            DIST_TRY(check_kind(verifier, plan, i));
+            DIST_TRY(check_kind(plan, i));
             DIST_TRY(check_reduction(plan, i, &common));
         }
     }
