@@ -71,7 +71,7 @@ dist_status dist_codec_encode(const dist_codec *codec, const float *values, floa
 {
     DIST_TRY(check("dist_codec_encode", codec, values, encoded, count));
     float *kept = codec->feedback ? feedback : NULL;
-    const uint64_t blocks = codec->ops->encode(codec, values, kept, count, encoded);
+    const uint64_t blocks = count ? codec->ops->encode(codec, values, kept, count, encoded) : 0;
     if (nonfinite)
         *nonfinite = blocks;
     return DIST_OK;
@@ -82,7 +82,8 @@ dist_status dist_codec_decode(const dist_codec *codec, const void *encoded, uint
 {
     DIST_TRY(check("dist_codec_decode", codec, values, encoded, count));
     DIST_TRY(check_frame("dist_codec_decode", codec, bytes, count));
-    codec->ops->decode(codec, encoded, count, values);
+    if (count)
+        codec->ops->decode(codec, encoded, count, values);
     return DIST_OK;
 }
 
@@ -91,6 +92,7 @@ dist_status dist_codec_decode_add(const dist_codec *codec, const void *encoded, 
 {
     DIST_TRY(check("dist_codec_decode_add", codec, values, encoded, count));
     DIST_TRY(check_frame("dist_codec_decode_add", codec, bytes, count));
-    codec->ops->decode_add(codec, encoded, count, values);
+    if (count)
+        codec->ops->decode_add(codec, encoded, count, values);
     return DIST_OK;
 }

@@ -17,8 +17,7 @@ static uint64_t none_encode(const dist_codec *codec, const float *values, float 
 static void none_decode(const dist_codec *codec, const void *encoded, uint64_t count, float *values)
 {
     (void)codec;
-    if (count)
-        memcpy(values, encoded, 4 * count);
+    memcpy(values, encoded, 4 * count);
 }
 
 static void none_decode_add(const dist_codec *codec, const void *encoded, uint64_t count, float *values)

@@ -138,8 +138,7 @@ VECTOR static uint64_t none_encode(const dist_codec *codec, const float *values,
 VECTOR static void none_decode(const dist_codec *codec, const void *encoded, uint64_t count, float *values)
 {
     (void)codec;
-    if (count)
-        memcpy(values, encoded, 4 * count);
+    memcpy(values, encoded, 4 * count);
 }
 
 VECTOR static void none_decode_add(const dist_codec *codec, const void *encoded, uint64_t count,
