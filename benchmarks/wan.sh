@@ -192,7 +192,7 @@ DIE=()
 ! command -v setpriv >/dev/null || DIE=(setpriv --pdeathsig TERM)
 
 in_world() {
-    nsenter -t "$INIT" "${USERNS[@]}" --mount --pid -- "$@"
+    nsenter -t "$INIT" "${USERNS[@]}" --mount --pid --net -- "$@"
 }
 # The command becomes a process of the site, in the same folder as here, and ends if its caller is killed.
 in_site() { # SITE COMMAND...
@@ -277,7 +277,7 @@ limit_rate() { # DEVICE, in this network namespace
         return
     fi
     local burst=$((RATE / 8 / 4000)) queue=$((RATE / 8 / 20))
-    ((burst >= 20000)) || burst=20000
+    ((burst >= 32000)) || burst=32000
     ((queue >= 262144)) || queue=262144
     tc qdisc add dev "$1" root tbf rate "${RATE}bit" burst "$burst" limit "$queue"
 }
@@ -368,7 +368,7 @@ delay_by() {
 
 # Makes the emulation NAME. owned: it dies with this process, however that ends.
 start() { # owned | free
-    local why site guard=()
+    local why site setting guard=()
     why=$(obstacle)
     [ -z "$why" ] || fail "no emulated WAN here: $why" 77
     LINK=''
@@ -383,7 +383,9 @@ start() { # owned | free
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap 'exit 129' HUP
-    declare -p SITES RANKS RATE DELAY LOSS SEED CONGESTION LINK >"$STATE/config"
+    for setting in SITES RANKS RATE DELAY LOSS SEED CONGESTION LINK; do
+        printf '%s=%q\n' $setting "${!setting}"
+    done >"$STATE/config"
     {
         echo '127.0.0.1 localhost'
         for ((site = 0; site < SITES; site++)); do echo "$NET.$((site + 1)) site$site"; done
@@ -534,7 +536,7 @@ run() {
     PIDFILE=$STATE/job-$$
     job 0 mpirun -n "$total" --host "${hosts#,}" --map-by slot "${flags[@]}" "${REST[@]}"
     rm -f "$PIDFILE"
-    ((BYTES == 0)) || counters >&2
+    ((BYTES == 0)) || counters >&2 || true
     return "$STATUS"
 }
 run_here() { # WHY
