@@ -36,6 +36,8 @@ static dist_status read_options(dist_context *context, const dist_context_option
         api[DIST_OPTION_TRACE] = options->trace;
         if (options->timeout != 0) {
             snprintf(timeout, sizeof timeout, "%.17g", options->timeout);
+            for (char *comma = timeout; (comma = strchr(comma, ',')) != NULL;)
+                *comma = '.'; /* the program's locale may write it otherwise; options are read in C's */
             api[DIST_OPTION_TIMEOUT] = timeout;
         }
     }

@@ -20,35 +20,32 @@ typedef struct probe {
     int rank;
 } probe;
 
-/* Rank a sends `bytes` to b in pieces; b answers with a word when all have come. Others have an empty plan.
- */
+/* Rank a sends `bytes` to b in pieces; b answers with a word of each when all have come. Others have an empty plan. */
 static dist_plan *round_trip(const probe *p, int a, int b, uint64_t bytes)
 {
-    dist_plan *plan =
-        dist_plan_create(p->rank, p->topology->ranks, "probe of %llu bytes from rank %d to rank %d",
-                         (unsigned long long)bytes, a, b);
+    dist_plan *plan = dist_plan_create(p->rank, p->topology->ranks, "probe of %llu bytes from rank %d to rank %d",
+                                       (unsigned long long)bytes, a, b);
     if (!plan || (p->rank != a && p->rank != b))
         return plan;
     int channel = dist_channel(p->topology, a, b), peer = p->rank == a ? b : a;
-    dist_slice data =
-        dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, bytes, "probe"), 0, bytes);
-    dist_slice word = dist_slice_of(data.buffer, 0, PING_BYTES);
+    uint64_t words = (bytes + PROBE_PIECE - 1) / PROBE_PIECE * PING_BYTES, word = 0;
+    dist_slice data = dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, bytes, "probe"), 0, bytes);
+    dist_slice answer = dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, words, "answer"), 0, words);
     DIST_PIECES(data, PROBE_PIECE, at)
     {
         dist_slice piece = dist_part(data, at, dist_least(PROBE_PIECE, bytes - at));
-        if (p->rank == a)
+        if (p->rank == a) {
             dist_plan_send(plan, channel, peer, piece);
-        else
-            dist_plan_recv(plan, channel, peer, piece);
+            continue;
+        }
+        dist_plan_recv(plan, channel, peer, piece);
+        dist_plan_copy(plan, dist_part(answer, word, PING_BYTES), dist_part(piece, 0, PING_BYTES));
+        word += PING_BYTES;
     }
-    if (p->rank == b) /* a word that depends on every piece: the copy waits for all of them */
-        dist_plan_copy(
-            plan, dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, bytes, "seen"), 0, bytes),
-            data);
     if (p->rank == a)
-        dist_plan_recv(plan, channel, peer, word);
+        dist_plan_recv(plan, channel, peer, answer);
     else
-        dist_plan_send(plan, channel, peer, dist_slice_of((uint32_t)plan->buffers - 1, 0, PING_BYTES));
+        dist_plan_send(plan, channel, peer, answer);
     return plan;
 }
 

@@ -1,6 +1,7 @@
-/* Every collective, algorithm, type and reduction against exact results, on one site and on several.
- * ranks: 1 2 3 4 5 8 */
+/* Every collective, algorithm, type and reduction against exact results, on one site and on several. */
+/* ranks: 1 2 3 4 5 8 */
 #include "harness.h"
+#include "kernels/half.h"
 
 static int rank, ranks;
 
@@ -26,7 +27,7 @@ static void set(dist_type type, void *data, size_t i, double value)
         ((uint16_t *)data)[i] = (uint16_t)(bits >> 16); /* exact for the values used here */
         break;
     default:
-        ((_Float16 *)data)[i] = (_Float16)value;
+        ((uint16_t *)data)[i] = dist_half_from_float(single);
     }
 }
 
@@ -48,7 +49,7 @@ static double get(dist_type type, const void *data, size_t i)
         memcpy(&single, &bits, 4);
         return single;
     default:
-        return (double)((const _Float16 *)data)[i];
+        return dist_half_to_float(((const uint16_t *)data)[i]);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Data parallel: averages, buckets, order, accumulation, codecs, and what a program may do wrong.
- * ranks: 1 2 3 4 8 */
+/* Data parallel: averages, buckets, order, accumulation, codecs, and what a program may do wrong. */
+/* ranks: 1 2 3 4 8 */
 #include <math.h>
 
 #include "harness.h"

@@ -1,0 +1,156 @@
+#include "perf.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char perf_help[] =
+    "usage: mpirun ... dist_perf all-reduce [flags]\n"
+    "  -b BYTES       smallest size (8); K, M, G are binary      -e BYTES   largest size (16M)\n"
+    "  -f FACTOR      multiply sizes by this (2)                 -i BYTES   or add this\n"
+    "  -n N           iterations (20)                            -w N       warm-up iterations (3)\n"
+    "  -c 0|1         check results (1)                          -J FILE    write JSON too\n"
+    "  -d TYPE        float32, float16, bfloat16, float64, int32, int64\n"
+    "  -o OP          sum, average, min, max\n"
+    "  --algo LIST    auto, ring, halving, doubling, hier, ...: libdist's; mpi: MPI_Allreduce itself. "
+    "Several, separated by\n"
+    "                 commas, take turns within each iteration, so that drift hits all alike (auto,mpi)\n"
+    "  --codec NAME   between sites, for hier and auto (none)\n"
+    "  --link-rate R  goodput of the link between sites in bit/s, K, M, G decimal: gives the bound\n"
+    "  -T SECONDS     deadline of every wait (60)\n"
+    "Columns: time is the median over iterations of the slowest rank; algbw = size/time, busbw = "
+    "algbw*2(n-1)/n; wan: payload\n"
+    "bytes a direction on the busiest link between sites; bound: the bytes that must cross for this codec / "
+    "link rate.\n"
+    "Exit status: 0 fine, 1 wrong results, 2 usage, 4 a call failed.\n";
+
+static bool read_number(const char *text, double kilo, double *value)
+{
+    static const char suffixes[] = "KMG";
+    char *end;
+    *value = strtod(text, &end);
+    if (end == text || !isfinite(*value) || *value < 0)
+        return false;
+    const char *suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+    for (int i = 0; suffix && i <= suffix - suffixes; i++)
+        *value *= kilo;
+    return *end == '\0' || (suffix && end[1] == '\0');
+}
+
+static bool read_bytes(const char *text, size_t *bytes)
+{
+    double value;
+    if (!read_number(text, 1024, &value) || value > 1e15)
+        return false;
+    *bytes = (size_t)value;
+    return true;
+}
+
+static bool read_count(const char *text, int least, int *count)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    *count = (int)value;
+    return end != text && *end == '\0' && value >= least && value <= 10000000;
+}
+
+static bool read_type(const char *text, dist_type *type)
+{
+    for (int t = 0; t < DIST_TYPES; t++)
+        if (strcmp(text, dist_type_name((dist_type)t)) == 0) {
+            *type = (dist_type)t;
+            return true;
+        }
+    return false;
+}
+
+static bool read_op(const char *text, dist_reduction *op)
+{
+    for (int r = 0; r < DIST_REDUCTIONS; r++)
+        if (strcmp(text, dist_reduction_name((dist_reduction)r)) == 0) {
+            *op = (dist_reduction)r;
+            return true;
+        }
+    return false;
+}
+
+static bool read_algos(perf_options *options, const char *text)
+{
+    if (strlen(text) >= sizeof options->list)
+        return false;
+    strcpy(options->list, text);
+    options->algos = 0;
+    for (char *word = strtok(options->list, ","); word; word = strtok(NULL, ",")) {
+        if (options->algos == PERF_ALGOS)
+            return false;
+        options->algo[options->algos++] = word;
+    }
+    return options->algos > 0;
+}
+
+static bool read_flag(perf_options *o, const char *flag, const char *value)
+{
+    int check = 1;
+    if (strcmp(flag, "-b") == 0)
+        return read_bytes(value, &o->begin);
+    if (strcmp(flag, "-e") == 0)
+        return read_bytes(value, &o->end);
+    if (strcmp(flag, "-i") == 0)
+        return read_bytes(value, &o->step) && o->step > 0;
+    if (strcmp(flag, "-f") == 0)
+        return read_number(value, 1, &o->factor) && o->factor > 1;
+    if (strcmp(flag, "-n") == 0)
+        return read_count(value, 1, &o->iterations);
+    if (strcmp(flag, "-w") == 0)
+        return read_count(value, 0, &o->warmup);
+    if (strcmp(flag, "-c") == 0) {
+        bool good = read_count(value, 0, &check);
+        o->check = check != 0;
+        return good;
+    }
+    if (strcmp(flag, "-d") == 0)
+        return read_type(value, &o->type);
+    if (strcmp(flag, "-o") == 0)
+        return read_op(value, &o->op);
+    if (strcmp(flag, "-J") == 0)
+        return (o->json = value) != NULL;
+    if (strcmp(flag, "-T") == 0)
+        return read_number(value, 1, &o->timeout) && o->timeout > 0;
+    if (strcmp(flag, "--algo") == 0)
+        return read_algos(o, value);
+    if (strcmp(flag, "--codec") == 0)
+        return (o->codec = value) != NULL;
+    if (strcmp(flag, "--link-rate") == 0 && read_number(value, 1000, &o->link_rate)) {
+        o->link_rate /= 8;
+        return true;
+    }
+    return false;
+}
+
+int perf_options_read(perf_options *options, int argc, char **argv, bool speak)
+{
+    *options = (perf_options){.begin = 8,
+                              .end = 16 << 20,
+                              .factor = 2,
+                              .iterations = 20,
+                              .warmup = 3,
+                              .check = true,
+                              .type = DIST_FLOAT32,
+                              .op = DIST_SUM,
+                              .codec = "none",
+                              .timeout = 60};
+    read_algos(options, "auto,mpi");
+    for (int i = 0; i < argc; i += 2)
+        if (i + 1 == argc || !read_flag(options, argv[i], argv[i + 1])) {
+            if (speak)
+                fprintf(stderr, "dist_perf: '%s %s' is not understood; dist_perf --help lists the flags\n",
+                        argv[i], i + 1 < argc ? argv[i + 1] : "");
+            return PERF_USAGE;
+        }
+    if (options->begin > options->end) {
+        if (speak)
+            fprintf(stderr, "dist_perf: the smallest size (-b) is larger than the largest (-e)\n");
+        return PERF_USAGE;
+    }
+    return -1;
+}
