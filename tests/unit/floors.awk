@@ -79,7 +79,7 @@ FNR == 1 {
     first = room_of("libdist/" name)
 
     if (name ~ /^(libdist\/)?mpi\.h$/ && room != "libdist/wire/" && path !~ /^libdist\/[^\/]+\.[ch]$/ &&
-        path != "include/libdist/mpi.h")
+        path !~ /^(benchmarks|examples)\// && path != "include/libdist/mpi.h")
         report("<" name "> belongs to libdist/wire/ and the public functions")
     if (!quoted && name ~ /^(base|kernels)\// || !quoted && first != "libdist/" && first in floor)
         report("<" name ">: headers of rooms are included with quotes")

@@ -74,4 +74,5 @@ plant kernels/x.cu '#include "kernels/half.h"'
 plant kernels/x.h '#ifdef __CUDACC__'
 plant examples/train_gpt/x.c '#include "model.h"'
 plant benchmarks/x.c '#include <libdist/dist.h>'
+plant benchmarks/x.c '#include <libdist/mpi.h>'
 exit $failures

@@ -1,0 +1,22 @@
+# dist_programs(): in the calling folder each source is one program, and each folder with a main.c is one too.
+# Their names are returned in `programs`. They go to bin/ of the build and use the shared library as others would.
+
+function(dist_programs)
+    file(GLOB mains CONFIGURE_DEPENDS *.c */main.c)
+    set(programs "")
+    foreach(main IN LISTS mains)
+        if(main MATCHES "/main\\.c$")
+            cmake_path(GET main PARENT_PATH folder)
+            cmake_path(GET folder FILENAME name)
+            file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.c")
+        else()
+            cmake_path(GET main STEM name)
+            set(sources "${main}")
+        endif()
+        add_executable(${name} ${sources})
+        target_link_libraries(${name} PRIVATE dist MPI::MPI_C Threads::Threads m)
+        set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+        list(APPEND programs ${name})
+    endforeach()
+    set(programs ${programs} PARENT_SCOPE)
+endfunction()
