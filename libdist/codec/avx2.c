@@ -1,5 +1,7 @@
 #include "codec/tables.h"
 
+#include <stddef.h>
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>

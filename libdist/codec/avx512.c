@@ -1,5 +1,7 @@
 #include "codec/tables.h"
 
+#include <stddef.h>
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -69,17 +71,17 @@ PRIMITIVE uint32_t greatest(ivec v)
 {
     return (uint32_t)_mm512_reduce_max_epi32(v);
 }
-PRIMITIVE __mmask16 finite(vec v)
+PRIMITIVE __mmask16 finite_lanes(vec v)
 {
     return _mm512_cmplt_epi32_mask(magnitude(v), _mm512_set1_epi32(DIST_INFINITY_BITS));
 }
 PRIMITIVE vec where_finite(vec test, vec yes, vec no)
 {
-    return _mm512_mask_mov_ps(no, finite(test), yes);
+    return _mm512_mask_mov_ps(no, finite_lanes(test), yes);
 }
 PRIMITIVE unsigned nonfinites(vec v)
 {
-    return 16u - (unsigned)_mm_popcnt_u32(finite(v));
+    return 16u - (unsigned)_mm_popcnt_u32(finite_lanes(v));
 }
 PRIMITIVE vec sum(vec a, vec b) /* dist_sum */
 {

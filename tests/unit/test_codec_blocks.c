@@ -80,6 +80,7 @@ static void check_blocks(const char *text, uint64_t count, data kind)
     fill(x, count, kind, count);
     fill_feedback(before, count, kind, count);
     memcpy(after, before, 4 * count);
+    memset(encoded, 0xa5, bytes); /* codes of 0 are written, not found */
     for (uint64_t i = 0; i < count; i++)
         h[i] = rounded(x[i] + before[i]);
 
