@@ -96,6 +96,29 @@ static dist_status make_task(dist_context *context, const dist_spec *spec, void 
     return dist_task_create(task, context->engine, plan, user);
 }
 
+/* What a call without a request was, so that the same call again is known by its words and addresses. */
+struct dist_cached {
+    dist_spec spec;
+    dist_task *task;
+    call call;
+    char algo[32], codec[32]; /* the words of call.options; "" when it had none */
+    dist_cached *next;
+};
+
+static bool same_word(const char *kept, const char *given)
+{
+    return strcmp(kept, given ? given : "") == 0;
+}
+
+static bool same_call(const dist_cached *entry, const call *c)
+{
+    const call *kept = &entry->call;
+    return kept->kind == c->kind && kept->receive == c->receive && kept->send == c->send &&
+           kept->count == c->count && kept->type == c->type && kept->reduction == c->reduction &&
+           kept->root == c->root && same_word(entry->algo, c->options ? c->options->algo : NULL) &&
+           same_word(entry->codec, c->options ? c->options->codec : NULL);
+}
+
 static bool same_spec(const dist_spec *a, const dist_spec *b)
 {
     return a->kind == b->kind && a->count == b->count && a->type == b->type && a->reduction == b->reduction &&
@@ -103,8 +126,17 @@ static bool same_spec(const dist_spec *a, const dist_spec *b)
            a->algo.shots == b->algo.shots && strcmp(a->codec.text, b->codec.text) == 0;
 }
 
-/* Takes the entry for `spec` out of the cache, or the one that was not used for longest when it is full. The
- * order is the same on all ranks because calls are. */
+static void remember(dist_cached *entry, const call *c)
+{
+    entry->call = *c;
+    entry->call.options = NULL;
+    snprintf(entry->algo, sizeof entry->algo, "%s", c->options && c->options->algo ? c->options->algo : "");
+    snprintf(entry->codec, sizeof entry->codec, "%s",
+             c->options && c->options->codec ? c->options->codec : "");
+}
+
+/* Takes the entry that does what `spec` asks out of the cache (*found), or else, when it is full, the one
+ * that was not used for longest. The order is the same on all ranks because calls are. */
 static dist_cached *take_cached(dist_context *context, const dist_spec *spec, bool *found)
 {
     int length = 0;
@@ -141,7 +173,24 @@ static dist_status make_cached(dist_context *context, const dist_spec *spec, voi
     return DIST_OK;
 }
 
-static dist_status run(dist_context *context, const call *c)
+static dist_status free_cached(dist_cached *entry)
+{
+    dist_status status = dist_task_destroy(entry->task);
+    free(entry);
+    return status;
+}
+
+void dist_context_forget(dist_context *context)
+{
+    while (context->cache) {
+        dist_cached *entry = context->cache;
+        context->cache = entry->next;
+        free_cached(entry);
+    }
+}
+
+/* A call that was not made before in exactly this way: another plan, or the same on other memory. */
+static dist_status run_new(dist_context *context, const call *c)
 {
     dist_spec spec;
     void *user[2];
@@ -149,22 +198,37 @@ static dist_status run(dist_context *context, const call *c)
     DIST_TRY(spec_of(context, c, &spec));
     users_of(c, &spec, user);
     dist_cached *entry = take_cached(context, &spec, &found);
-    dist_status status = DIST_OK;
-    if (entry && !found) {
-        status = dist_task_destroy(entry->task);
-        free(entry);
-    }
-    if (!found && status >= 0)
-        status = make_cached(context, &spec, user, &entry);
-    else if (status >= 0 && (entry->user[0] != user[0] || entry->user[1] != user[1]))
-        status = dist_task_bind(entry->task, user);
-    if (!found && status < 0)
-        return status;
-    entry->user[0] = user[0];
-    entry->user[1] = user[1];
+    if (entry && !found)
+        DIST_TRY(free_cached(entry));
+    if (!found)
+        DIST_TRY(make_cached(context, &spec, user, &entry));
     entry->next = context->cache;
     context->cache = entry;
-    return status < 0 ? status : dist_task_run(entry->task);
+    remember(entry, c);
+    if (found) {
+        dist_status status = dist_task_bind(entry->task, user);
+        if (status < 0) {
+            entry->call.count = SIZE_MAX; /* bound to nothing: no call is the same */
+            return status;
+        }
+    }
+    return dist_task_run(entry->task);
+}
+
+static dist_status run(dist_context *context, const call *c)
+{
+    dist_cached **link = &context->cache;
+    while (*link && !same_call(*link, c))
+        link = &(*link)->next;
+    if (!*link)
+        return run_new(context, c);
+    dist_cached *entry = *link;
+    if (link != &context->cache) { /* to the front: the most recently used */
+        *link = entry->next;
+        entry->next = context->cache;
+        context->cache = entry;
+    }
+    return dist_task_run(entry->task);
 }
 
 static dist_status prepare(dist_context *context, const call *c, dist_request **out)

@@ -160,23 +160,13 @@ dist_status dist_init_mpi(dist_context **context, MPI_Comm communicator, const d
     return open_context(context, communicator, options, false);
 }
 
-static void drop_cache(dist_context *context)
-{
-    while (context->cache) {
-        dist_cached *entry = context->cache;
-        context->cache = entry->next;
-        dist_task_destroy(entry->task);
-        free(entry);
-    }
-}
-
 dist_status dist_finalize(dist_context *context)
 {
     if (!context)
         return DIST_OK;
     bool owns_mpi = context->owns_mpi;
     dist_status status = dist_engine_status(context->engine);
-    drop_cache(context);
+    dist_context_forget(context);
     dist_status ended = dist_engine_destroy(context->engine);
     status = status < 0 ? status : ended;
     bool failed = status < 0;

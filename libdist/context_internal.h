@@ -11,14 +11,9 @@
 #include "topology/topology.h"
 #include "wire/wire.h"
 
-/* Collectives called without a request: their tasks, the most recently used first. */
+/* Collectives called without a request, the most recently used first (collective.c). */
 #define DIST_CACHE_MOST 64
-typedef struct dist_cached {
-    dist_spec spec;
-    dist_task *task;
-    const void *user[2];
-    struct dist_cached *next;
-} dist_cached;
+typedef struct dist_cached dist_cached;
 
 struct dist_context {
     dist_options options;
@@ -34,6 +29,9 @@ struct dist_context {
 
 /* The defaults of the context's options, then what the call's options say. */
 dist_status dist_context_spec(dist_context *context, const char *algo, const char *codec, dist_spec *spec);
+
+/* Forgets the tasks of collectives called so far; the next call of each makes a new plan. */
+void dist_context_forget(dist_context *context);
 
 #define DIST_CHECK_CONTEXT(context)                                                                          \
     do {                                                                                                     \

@@ -60,6 +60,7 @@ const char *dist_site_name(const dist_context *context, int site)
 dist_status dist_links_measure(dist_context *context)
 {
     DIST_CHECK_CONTEXT(context);
+    dist_context_forget(context); /* what `auto` chose before may not be what it chooses now */
     return dist_measure_links(context->engine, context->topology, context->wire->rank);
 }
 

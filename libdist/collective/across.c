@@ -2,6 +2,8 @@
  * same bytes. */
 #include "collective/across.h"
 
+#include "codec/layout.h"
+
 #define CHUNK_DEFAULT                                                                                        \
     ((uint64_t)128 << 10) /* wire bytes of a message: 64 to 256 KiB share a link evenly both ways */
 #define CHUNK_LEAST    ((uint64_t)16 << 10)
@@ -16,19 +18,20 @@ static bool coded(const dist_spec *spec)
 
 static uint64_t encoded_bytes(const dist_spec *spec, uint64_t bytes)
 {
-    return coded(spec) ? dist_codec_encoded_bytes(&spec->codec, bytes / sizeof(float)) : bytes;
+    return coded(spec) ? dist_codec_bytes(&spec->codec, bytes / sizeof(float)) : bytes;
 }
 
 uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
 {
-    const uint64_t grain = 32768; /* a whole number of any codec's blocks and any type's elements */
-    const uint64_t sample = grain * 64, encoded = encoded_bytes(spec, sample);
+    const uint64_t block = coded(spec) ? spec->codec.block * sizeof(float) : 0;
+    const uint64_t grain = block > 4096 ? block : 4096; /* a whole number of blocks: block sizes are powers of two */
+    const uint64_t sample = (uint64_t)1 << 24, encoded = encoded_bytes(spec, sample);
     uint64_t chunk = spec->chunk_bytes;
     if (chunk == 0) {
         uint64_t even = shard / CHUNKS_WANTED * encoded / sample;
         chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, CHUNK_DEFAULT);
     }
-    uint64_t grains = (chunk * sample / encoded + grain - 1) / grain;
+    uint64_t grains = chunk * sample / encoded / grain;
     return (grains ? grains : 1) * grain;
 }
 

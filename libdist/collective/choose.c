@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/error.h"
+#include "codec/layout.h"
 #include "collective/collective.h"
 
 /* Until measured: shared memory inside a site; a long-distance network between sites. Arithmetic costs one
@@ -37,7 +38,7 @@ static costs costs_of(const dist_spec *spec)
     if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
         c.bytes *= c.n;
     if (spec->codec.kind != DIST_CODEC_NONE)
-        c.ratio = (double)dist_codec_encoded_bytes(&spec->codec, 1 << 16) / (4.0 * (1 << 16));
+        c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) / (4.0 * (1 << 16));
     return c;
 }
 

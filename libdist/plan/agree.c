@@ -182,8 +182,10 @@ static dist_status agree(dist_task *task, const dist_patience *patience)
 static bool keep_moving(void *argument)
 {
     dist_engine *engine = argument;
-    if (!dist_engine_pass(engine))
+    if (!dist_engine_pass(engine)) {
+        dist_engine_check(engine, dist_now());
         sched_yield();
+    }
     return !atomic_load(&engine->failed);
 }
 

@@ -5,7 +5,7 @@
 #include "device/device.h"
 #include "plan/trace.h"
 
-#define CHECK_INTERVAL 1000000 /* ns between looks at deadlines and notes */
+#define SHORT 4096 /* bytes: the clock would take longer than arithmetic on so few */
 
 static bool is_message(const dist_op *op)
 {
@@ -43,7 +43,7 @@ static void complete(dist_engine *engine, dist_task *task, uint32_t op)
         finish_task(engine, task);
 }
 
-static void count_message(dist_engine *engine, dist_task *task, const dist_op *op)
+void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op)
 {
     const dist_place *place = engine->options.topology->place;
     if (op->kind != DIST_OP_SEND)
@@ -63,7 +63,7 @@ static dist_status start_messages(dist_engine *engine, dist_task *task, bool *mo
             task->began[op] = dist_now();
         DIST_TRY(engine->options.wire->ops->start(task->request[op]));
         task->phase[op] = DIST_PHASE_STARTED;
-        count_message(engine, task, &task->plan->op[op]);
+        dist_count_message(engine, task, &task->plan->op[op]);
         *moved = true;
     }
     return DIST_OK;
@@ -85,13 +85,9 @@ static void run_codec(dist_engine *engine, dist_task *task, const dist_op *op)
     }
 }
 
-static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
+void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
 {
-    const dist_op *op = &task->plan->op[number];
     char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
-    int64_t began = dist_now(), spent;
-    if (engine->options.trace)
-        task->began[number] = began;
     switch ((dist_op_kind)op->kind) {
     case DIST_OP_REDUCE:
         dist_device_host.reduce((dist_type)op->type, (dist_reduction)op->reduction, dst, src, op->count);
@@ -105,13 +101,21 @@ static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
     default:
         run_codec(engine, task, op);
     }
-    spent = dist_now() - began;
-    if (op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE) {
-        task->stats.codec += spent;
-        engine->counters.seconds_codec += dist_seconds(spent);
-    } else {
-        task->stats.reduce += spent;
-        engine->counters.seconds_reduce += dist_seconds(spent);
+}
+
+static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
+{
+    const dist_op *op = &task->plan->op[number];
+    bool coded = op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE;
+    bool timed = coded || op->dst.bytes > SHORT || engine->options.trace;
+    int64_t began = timed ? dist_now() : 0;
+    if (engine->options.trace)
+        task->began[number] = began;
+    dist_op_run(engine, task, op);
+    if (timed) {
+        int64_t spent = dist_now() - began;
+        *(coded ? &task->stats.codec : &task->stats.reduce) += spent;
+        *(coded ? &engine->counters.seconds_codec : &engine->counters.seconds_reduce) += dist_seconds(spent);
     }
     complete(engine, task, number);
 }
@@ -132,24 +136,22 @@ static void activate(dist_engine *engine, dist_task *task)
 
 static bool take_submitted(dist_engine *engine)
 {
-    dist_task *newest, *oldest = NULL;
-    pthread_mutex_lock(&engine->gate);
-    newest = engine->submitted;
-    engine->submitted = NULL;
-    pthread_mutex_unlock(&engine->gate);
+    dist_task *oldest = NULL;
+    if (!atomic_load_explicit(&engine->submitted, memory_order_relaxed))
+        return false;
+    dist_task *newest = atomic_exchange_explicit(&engine->submitted, NULL, memory_order_acquire);
     while (newest) { /* the list is newest first */
         dist_task *task = newest;
         newest = task->next;
         task->next = oldest;
         oldest = task;
     }
-    bool any = oldest != NULL;
     while (oldest) {
         dist_task *task = oldest;
         oldest = task->next;
         activate(engine, task);
     }
-    return any;
+    return true;
 }
 
 static dist_status poll_wire(dist_engine *engine, bool *moved)
@@ -192,16 +194,7 @@ bool dist_engine_pass(dist_engine *engine)
 {
     bool moved = false;
     dist_status status = pass(engine, &moved);
-    if (status < 0) {
+    if (status < 0)
         dist_engine_fail(engine, status, dist_last_error());
-        return true;
-    }
-    if (!moved) {
-        int64_t now = dist_now();
-        if (now - engine->last_check > CHECK_INTERVAL) {
-            engine->last_check = now;
-            dist_engine_check(engine, now);
-        }
-    }
-    return moved;
+    return moved || status < 0;
 }

@@ -13,6 +13,7 @@
 /* How long one who finds nothing to do looks again at once before it sleeps. A caller waits for one answer
  * and pays for every microsecond; the thread shares the processor with the program's own work. */
 #define CALLER_SPIN  200000 /* ns */
+#define CALLER_POLLS 16     /* looks at the wire between looks at the clock */
 #define THREAD_SPIN  10000
 #define LONGEST_REST 100000
 
@@ -50,8 +51,10 @@ static void *progress(void *argument)
     while (await_work(engine)) {
         pthread_mutex_lock(&engine->drive);
         bool moved = dist_engine_pass(engine);
-        pthread_mutex_unlock(&engine->drive);
         int64_t now = dist_now();
+        if (!moved)
+            dist_engine_check(engine, now);
+        pthread_mutex_unlock(&engine->drive);
         if (moved)
             moved_at = now;
         else
@@ -160,8 +163,10 @@ static dist_status submit(dist_task *task, bool wake)
     pthread_mutex_lock(&engine->gate);
     if (atomic_fetch_add(&engine->in_flight, 1) == 0)
         engine->busy_since = task->stats.started;
-    task->next = engine->submitted;
-    engine->submitted = task;
+    task->next = atomic_load_explicit(&engine->submitted, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&engine->submitted, &task->next, task, memory_order_release,
+                                                  memory_order_relaxed))
+        continue;
     if (wake && engine->has_thread)
         pthread_cond_signal(&engine->work);
     pthread_mutex_unlock(&engine->gate);
@@ -174,7 +179,8 @@ static void help(dist_engine *engine)
     if (engine->has_thread)
         return;
     pthread_mutex_lock(&engine->drive);
-    dist_engine_pass(engine);
+    if (!dist_engine_pass(engine))
+        dist_engine_check(engine, dist_now());
     pthread_mutex_unlock(&engine->drive);
 }
 
@@ -204,26 +210,32 @@ dist_status dist_task_test(dist_task *task)
     return outcome(task);
 }
 
-/* Drives the engine until the task is done or the time is over. */
+/* Drives the engine until the task is done or the time is over. Keeps the lock while it is busy: nobody else
+ * drives now. */
 static void drive_until(dist_task *task, int64_t until)
 {
     dist_engine *engine = task->engine;
-    int64_t moved_at = dist_now();
+    int64_t idle_since = 0;
+    unsigned idle = 0;
+    pthread_mutex_lock(&engine->drive);
     while (outcome(task) == DIST_IN_PROGRESS) {
-        pthread_mutex_lock(&engine->drive);
-        bool moved = dist_engine_pass(engine);
-        pthread_mutex_unlock(&engine->drive);
-        if (moved) {
-            moved_at = 0;
+        if (dist_engine_pass(engine)) {
+            idle = 0;
             continue;
         }
+        if (++idle % CALLER_POLLS != 0)
+            continue; /* looking at the clock would cost as much as looking at the wire */
         int64_t now = dist_now();
         if (now > until)
-            return;
-        if (moved_at == 0)
-            moved_at = now;
-        rest(now - moved_at, CALLER_SPIN);
+            break;
+        if (idle == CALLER_POLLS)
+            idle_since = now;
+        dist_engine_check(engine, now);
+        pthread_mutex_unlock(&engine->drive);
+        rest(now - idle_since, CALLER_SPIN);
+        pthread_mutex_lock(&engine->drive);
     }
+    pthread_mutex_unlock(&engine->drive);
 }
 
 dist_status dist_task_wait(dist_task *task, double timeout)
@@ -253,6 +265,8 @@ dist_status dist_task_wait(dist_task *task, double timeout)
 
 dist_status dist_task_run(dist_task *task)
 {
+    if (task->express && atomic_load(&task->engine->in_flight) == 0)
+        return dist_task_express(task);
     /* counted as a waiter first, so that the thread leaves the task to this call */
     atomic_fetch_add(&task->engine->waiters, 1);
     dist_status status = submit(task, false);

@@ -35,6 +35,7 @@ struct dist_task {
     uint32_t remaining;
     uint32_t tag, tags; /* its range of the wire's tags */
     int space;          /* of its collectives; -1: has none */
+    bool express;       /* short enough for dist_task_express */
     int64_t deadline;
     _Atomic int state; /* dist_task_state; RUNNING -> IDLE releases everything the run wrote */
     dist_task_stats stats;
@@ -43,12 +44,12 @@ struct dist_task {
 struct dist_engine {
     dist_engine_options options;
     pthread_mutex_t drive; /* held by whoever drives: guards the wire, the active list and all tasks' runs */
-    pthread_mutex_t gate;  /* guards submitted, stop and the sleep of the thread; taken after drive */
+    pthread_mutex_t gate;  /* guards stop and the sleep of the thread; taken after drive */
     pthread_cond_t work;
     pthread_t thread;
     bool has_thread, stop;
-    dist_task *submitted; /* newest first */
-    dist_task *active;    /* oldest first: the most urgent */
+    dist_task *_Atomic submitted; /* newest first */
+    dist_task *active;            /* oldest first: the most urgent */
     dist_task *live;
     atomic_int in_flight; /* submitted and active tasks */
     atomic_int waiters;   /* callers who drive or want to */
@@ -65,12 +66,24 @@ struct dist_engine {
 /* drive.c. The caller holds drive. True when anything moved. */
 bool dist_engine_pass(dist_engine *engine);
 
+/* REDUCE, COPY, DIVIDE, ENCODE and DECODE, at once. */
+void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
+
+/* Adds a SEND that starts to the counters. */
+void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op);
+
+/* express.c. Whether a plan is short, and the way to run such a plan when nothing else is in flight: by the
+ * caller, op after op. */
+bool dist_plan_is_short(const dist_plan *plan);
+dist_status dist_task_express(dist_task *task);
+
 /* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.
  * Holds drive. */
 void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence);
 /* Which op of a running task others would blame. */
 void dist_task_describe(const dist_task *task, char *text, size_t size);
-/* Fails tasks whose deadline has passed, and all when another rank says that it failed. */
+/* For times when nothing moves: fails tasks whose deadline has passed, and all when another rank says that it
+ * failed. Looks no more often than once a millisecond. */
 void dist_engine_check(dist_engine *engine, int64_t now);
 
 /* task.c. Makes a task that is not running ready to run from its beginning. */

@@ -6,7 +6,8 @@
 #include "base/clock.h"
 #include "plan/engine_internal.h"
 
-#define LISTEN_SECONDS 1.0 /* how long the others get to say where they are */
+#define CHECK_INTERVAL 1000000 /* ns */
+#define LISTEN_SECONDS 1.0     /* how long the others get to say where they are */
 
 /* A message that has started and not ended says most; else the first op that has not started. */
 static uint32_t blamed_op(const dist_task *task)
@@ -63,11 +64,8 @@ static void end_all(dist_engine *engine)
 {
     for (dist_task *task = engine->active; task; task = task->next)
         end_task(task);
-    pthread_mutex_lock(&engine->gate);
-    for (dist_task *task = engine->submitted; task; task = task->next)
+    for (dist_task *task = atomic_exchange(&engine->submitted, NULL); task; task = task->next)
         end_task(task);
-    engine->submitted = NULL;
-    pthread_mutex_unlock(&engine->gate);
     engine->active = NULL;
     atomic_store(&engine->in_flight, 0);
 }
@@ -117,6 +115,11 @@ static void hear_failure(dist_engine *engine)
 void dist_engine_check(dist_engine *engine, int64_t now)
 {
     char where[256], sentence[400];
+    if (now - engine->last_check < CHECK_INTERVAL)
+        return;
+    engine->last_check = now;
+    if (atomic_load(&engine->failed))
+        end_all(engine); /* submitted while it failed */
     for (dist_task *task = engine->active; task; task = task->next) {
         if (now <= task->deadline)
             continue;

@@ -185,6 +185,7 @@ dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *pl
         status = dist_task_agree(task);
     if (status >= 0) {
         link_ops(task);
+        task->express = !engine->options.trace && dist_plan_is_short(plan);
         enlist(task);
         status = dist_task_bind(task, user);
     }

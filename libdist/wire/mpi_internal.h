@@ -65,6 +65,9 @@ dist_status dist_mpi_poll(dist_wire *wire, dist_wire_request *const **done, int 
 void dist_mpi_release(dist_wire_request *request);
 dist_status dist_mpi_request_create(dist_mpi_wire *wire, dist_mpi_request **out);
 
+dist_status dist_mpi_post(dist_wire *wire, const dist_wire_message *message, dist_wire_token *token);
+dist_status dist_mpi_finish(dist_wire *wire, dist_wire_token *token, bool *done);
+
 /* mpi_collective.c */
 dist_status dist_mpi_collective(dist_wire *wire, const dist_wire_collective *call, dist_wire_request **out);
 dist_status dist_mpi_collective_start(dist_mpi_wire *wire, dist_mpi_request *request);

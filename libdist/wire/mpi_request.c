@@ -1,6 +1,7 @@
 /* Messages as persistent requests, and the poll over all that run. */
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -126,4 +127,33 @@ void dist_mpi_release(dist_wire_request *base)
         MPI_Request_free(&request->handle);
     wire->existing--;
     free(request);
+}
+
+_Static_assert(sizeof(MPI_Request) <= sizeof(dist_wire_token), "a token holds a request");
+
+dist_status dist_mpi_post(dist_wire *base, const dist_wire_message *message, dist_wire_token *token)
+{
+    dist_mpi_wire *wire = (dist_mpi_wire *)base;
+    MPI_Comm channel = wire->channel[message->channel];
+    MPI_Request handle;
+    int bytes = (int)message->bytes, tag = (int)message->tag;
+    int code = message->send
+                   ? MPI_Isend(message->buffer, bytes, MPI_BYTE, message->peer, tag, channel, &handle)
+                   : MPI_Irecv(message->buffer, bytes, MPI_BYTE, message->peer, tag, channel, &handle);
+    if (code != MPI_SUCCESS)
+        return dist_mpi_fail(code, message->send ? "MPI_Isend" : "MPI_Irecv");
+    memcpy(token, &handle, sizeof handle);
+    return DIST_OK;
+}
+
+dist_status dist_mpi_finish(dist_wire *base, dist_wire_token *token, bool *done)
+{
+    MPI_Request handle;
+    int complete = 0;
+    (void)base;
+    memcpy(&handle, token, sizeof handle);
+    int code = MPI_Test(&handle, &complete, MPI_STATUS_IGNORE);
+    memcpy(token, &handle, sizeof handle);
+    *done = complete != 0;
+    return code == MPI_SUCCESS ? DIST_OK : dist_mpi_fail(code, "a short message");
 }

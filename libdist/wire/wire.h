@@ -63,6 +63,12 @@ typedef struct dist_patience {
     void *argument;
 } dist_patience;
 
+/* A short message under way; room for what a wire needs to know it by. */
+#define DIST_WIRE_SHORT 1024 /* bytes at most: such a message is sent at once, without asking the peer */
+typedef struct dist_wire_token {
+    void *opaque[2];
+} dist_wire_token;
+
 typedef struct dist_wire_ops {
     const char *name;
 
@@ -78,6 +84,11 @@ typedef struct dist_wire_ops {
                         dist_wire_request **failed);
     /* Frees a request. One that runs is given up: its memory may be touched until the process ends. */
     void (*release)(dist_wire_request *request);
+
+    /* The quick way for short messages: starts one without a request made before; *done: it is complete. It
+     * meets messages of either way on the other side. */
+    dist_status (*post)(dist_wire *wire, const dist_wire_message *message, dist_wire_token *token);
+    dist_status (*finish)(dist_wire *wire, dist_wire_token *token, bool *done);
 
     /* Every rank's `bytes` at `mine` to every rank's `all` (ranks * bytes), in rank order. Blocks until the
      * deadline. */

@@ -1,0 +1,137 @@
+/* Short plans, run op after op by the caller: what a few bytes cost is the bookkeeping, not the wire.
+ *
+ * Plans are written as if ops ran one after the other, so that order is always right; sends are started and
+ * left until an op needs their bytes back. */
+#include <sched.h>
+
+#include "base/clock.h"
+#include "plan/engine_internal.h"
+
+#define SHORT_OPS     64
+#define POLLS         256 /* between looks at the clock */
+#define PATIENT_AFTER 200 /* looks at the clock before the processor is given away each time */
+
+bool dist_plan_is_short(const dist_plan *plan)
+{
+    if (plan->ops > SHORT_OPS)
+        return false;
+    for (size_t i = 0; i < plan->ops; i++) {
+        const dist_op *op = &plan->op[i];
+        if (op->kind == DIST_OP_NATIVE || op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE ||
+            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT)
+            return false;
+    }
+    return true;
+}
+
+typedef struct express {
+    dist_task *task;
+    dist_engine *engine;
+    dist_wire *wire;
+    dist_wire_token token[SHORT_OPS];
+    uint64_t sending; /* bit op: a send whose bytes are still needed */
+    int64_t deadline;
+} express;
+
+/* Marks where the run stands, for the sentence of a failure. */
+static dist_status give_up(express *e, uint32_t op, dist_status status, const char *why)
+{
+    char where[256], sentence[DIST_ERROR_MAX];
+    for (uint32_t i = 0; i < e->task->plan->ops; i++)
+        e->task->phase[i] = i < op ? DIST_PHASE_DONE : i == op ? DIST_PHASE_STARTED : DIST_PHASE_WAITING;
+    dist_task_describe(e->task, where, sizeof where);
+    snprintf(sentence, sizeof sentence, "%s: %s", why, where);
+    dist_engine_fail(e->engine, status, sentence);
+    return dist_engine_status(e->engine);
+}
+
+static dist_status await(express *e, uint32_t op)
+{
+    bool done = false;
+    for (unsigned polls = 1; !done; polls++) {
+        dist_status status = e->wire->ops->finish(e->wire, &e->token[op], &done);
+        if (status < 0)
+            return give_up(e, op, status, dist_last_error());
+        if (done || polls % POLLS != 0)
+            continue;
+        int64_t now = dist_now();
+        if (e->deadline == 0)
+            e->deadline = dist_deadline(e->engine->options.timeout);
+        if (now > e->deadline)
+            return give_up(e, op, DIST_ERR_TIMEOUT, "the deadline has passed");
+        e->engine->preparing = e->task->plan->label; /* so that another rank's failure is heard */
+        dist_engine_check(e->engine, now);
+        e->engine->preparing = NULL;
+        if (atomic_load(&e->engine->failed))
+            return dist_engine_status(e->engine);
+        if (polls > POLLS * PATIENT_AFTER)
+            sched_yield();
+    }
+    return DIST_OK;
+}
+
+static dist_status await_sends(express *e, uint64_t which)
+{
+    which &= e->sending;
+    for (uint32_t op = 0; which >> op; op++)
+        if (which >> op & 1) {
+            DIST_TRY(await(e, op));
+            e->sending &= ~((uint64_t)1 << op);
+        }
+    return DIST_OK;
+}
+
+static dist_status message(express *e, uint32_t number, const dist_op *op)
+{
+    bool send = op->kind == DIST_OP_SEND;
+    dist_slice slice = send ? op->src : op->dst;
+    dist_wire_message message = {.send = send,
+                                 .peer = op->peer,
+                                 .channel = op->channel,
+                                 .tag = e->task->tag + op->sequence,
+                                 .buffer = dist_task_at(e->task, slice),
+                                 .bytes = slice.bytes};
+    dist_status status = e->wire->ops->post(e->wire, &message, &e->token[number]);
+    if (status < 0)
+        return give_up(e, number, status, dist_last_error());
+    if (!send)
+        return await(e, number);
+    e->sending |= (uint64_t)1 << number;
+    dist_count_message(e->engine, e->task, op);
+    return DIST_OK;
+}
+
+static dist_status run(express *e)
+{
+    const dist_plan *plan = e->task->plan;
+    for (uint32_t i = 0; i < plan->ops; i++) {
+        const dist_op *op = &plan->op[i];
+        uint64_t before = 0;
+        for (uint32_t w = 0; e->sending && w < op->waits; w++)
+            before |= (uint64_t)1 << plan->wait[op->first_wait + w];
+        if (before & e->sending)
+            DIST_TRY(await_sends(e, before));
+        if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
+            DIST_TRY(message(e, i, op));
+        else
+            dist_op_run(e->engine, e->task, op);
+    }
+    e->engine->counters.ops += plan->ops;
+    return await_sends(e, e->sending);
+}
+
+dist_status dist_task_express(dist_task *task)
+{
+    express e;
+    e.task = task;
+    e.engine = task->engine;
+    e.wire = task->engine->options.wire;
+    e.sending = 0;
+    e.deadline = 0;
+    DIST_TRY(dist_engine_status(e.engine));
+    task->stats = (dist_task_stats){0};
+    pthread_mutex_lock(&e.engine->drive);
+    dist_status status = run(&e);
+    pthread_mutex_unlock(&e.engine->drive);
+    return status;
+}
