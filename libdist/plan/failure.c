@@ -32,12 +32,12 @@ void dist_task_describe(const dist_task *task, char *text, size_t size)
     snprintf(text, size, "%s waits at op %" PRIu32 " %s", task->plan->label, number, op);
 }
 
-/* Adds what other ranks have told to `sentence`. */
-static void listen(dist_engine *engine, char *sentence, size_t size, double seconds)
+/* Adds what other ranks have told to `sentence`; the same words from several ranks once. */
+static void listen(dist_engine *engine, char *sentence, size_t size, int heard)
 {
     char note[DIST_NOTE_MAX];
-    int from, heard = 0;
-    int64_t until = dist_deadline(seconds);
+    int from;
+    int64_t until = dist_deadline(LISTEN_SECONDS);
     dist_wire *wire = engine->options.wire;
     while (heard < wire->ranks - 1 && dist_now() < until) {
         if (!wire->ops->hear(wire, note, &from)) {
@@ -46,11 +46,11 @@ static void listen(dist_engine *engine, char *sentence, size_t size, double seco
         }
         heard++;
         size_t used = strlen(sentence);
-        if (heard <= 3 && used < size)
+        if (!strstr(sentence, note))
             snprintf(sentence + used, size - used, "; rank %d says: %s", from, note);
     }
     size_t used = strlen(sentence);
-    if (heard == 0 && wire->ranks > 1 && used < size)
+    if (heard == 0 && wire->ranks > 1)
         snprintf(sentence + used, size - used, "; no other rank says that it waits");
 }
 
@@ -70,7 +70,7 @@ static void end_all(dist_engine *engine)
     atomic_store(&engine->in_flight, 0);
 }
 
-static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, double seconds)
+static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, int heard)
 {
     dist_wire *wire = engine->options.wire;
     const dist_topology *topology = engine->options.topology;
@@ -81,7 +81,7 @@ static void fail_and_listen(dist_engine *engine, dist_status status, const char 
              topology->site[topology->place[wire->rank].site].name, sentence);
     snprintf(note, sizeof note, "%s", sentence);
     wire->ops->tell(wire, note);
-    listen(engine, engine->sentence, sizeof engine->sentence, seconds);
+    listen(engine, engine->sentence, sizeof engine->sentence, heard);
     engine->failure = status;
     dist_log_write(engine->options.log, DIST_LOG_ERROR, "%s", engine->sentence);
     atomic_store_explicit(&engine->failed, true, memory_order_release);
@@ -92,7 +92,7 @@ void dist_engine_fail(dist_engine *engine, dist_status status, const char *sente
 {
     char copy[DIST_ERROR_MAX];
     snprintf(copy, sizeof copy, "%s", sentence);
-    fail_and_listen(engine, status, copy, LISTEN_SECONDS);
+    fail_and_listen(engine, status, copy, 0);
 }
 
 /* Another rank has failed: nothing that needs it will end, so there is no point in waiting for our own
@@ -109,7 +109,7 @@ static void hear_failure(dist_engine *engine)
     else
         snprintf(where, sizeof where, "preparing '%s'", engine->preparing);
     snprintf(sentence, sizeof sentence, "%s; given up because rank %d says: %s", where, from, note);
-    fail_and_listen(engine, DIST_ERR_TIMEOUT, sentence, 0);
+    fail_and_listen(engine, DIST_ERR_TIMEOUT, sentence, 1);
 }
 
 void dist_engine_check(dist_engine *engine, int64_t now)

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/type.h"
+#include "codec/layout.h"
 #include "plan/verify_internal.h"
 
 typedef enum usage { UNUSED, NEEDED, OPTIONAL } usage;
@@ -115,7 +116,7 @@ static dist_status check_codec(const dist_plan *plan, size_t number)
     if (blocks && codec->block == 0)
         return dist_fault(plan, number, "the plan's codec has blocks of 0 elements");
     DIST_TRY(check_elements(plan, number, encode ? "src" : "dst", values, 1));
-    uint64_t bytes = dist_codec_encoded_bytes(codec, op->count);
+    uint64_t bytes = dist_codec_bytes(codec, op->count);
     if (encoded.bytes != bytes)
         return dist_fault(plan, number, "%" PRIu64 " encoded bytes, but %" PRIu64 " elements take %" PRIu64,
                           encoded.bytes, op->count, bytes);

@@ -79,7 +79,8 @@ static void assert_value(dist_type type, dist_reduction reduction, double found,
     if (reduction == DIST_AVERAGE && (type == DIST_FLOAT16 || type == DIST_BFLOAT16))
         slack = 0.004 * (wanted < 0 ? -wanted : wanted); /* half an ulp of bfloat16 */
     if (!(found - wanted <= slack && wanted - found <= slack)) {
-        print_error("%s %s: %.9g instead of %.9g\n", dist_type_name(type), dist_reduction_name(reduction), found, wanted);
+        print_error("%s %s: %.9g instead of %.9g\n", dist_type_name(type), dist_reduction_name(reduction),
+                    found, wanted);
         fail();
     }
 }
@@ -91,18 +92,19 @@ static dist_collective_options algorithm(const char *name)
     return options;
 }
 
-static const char *const algorithms[] = {"auto", "mpi",  "ring",         "halving",
+static const char *const algorithms[] = {"auto",     "mpi",  "ring",         "halving",
                                          "doubling", "hier", "hier:shots=1", "hier:shots=2"};
 
-static void all_reduce(dist_context *context, const char *algo, dist_type type, dist_reduction reduction, size_t count,
-                       bool in_place)
+static void all_reduce(dist_context *context, const char *algo, dist_type type, dist_reduction reduction,
+                       size_t count, bool in_place)
 {
     dist_collective_options options = algorithm(algo);
     char *send = calloc(count + 1, 8), *receive = calloc(count + 1, 8);
     for (size_t i = 0; i < count; i++)
         set(type, in_place ? receive : send, i, harness_value(rank, i));
     set(type, receive, count, 77);
-    assert_dist(dist_all_reduce(context, in_place ? DIST_IN_PLACE : send, receive, count, type, reduction, &options));
+    assert_dist(
+        dist_all_reduce(context, in_place ? DIST_IN_PLACE : send, receive, count, type, reduction, &options));
     for (size_t i = 0; i < count; i++)
         assert_value(type, reduction, get(type, receive, i), expected(type, reduction, i));
     assert_true(get(type, receive, count) == 77);
@@ -121,10 +123,11 @@ static void reduce_scatter(dist_context *context, const char *algo, dist_type ty
     for (size_t i = 0; i < all; i++)
         set(type, send, i, harness_value(rank, i));
     char *receive = in_place ? send + bytes * count * (size_t)rank : out;
-    assert_dist(
-        dist_reduce_scatter(context, in_place ? DIST_IN_PLACE : send, receive, count, type, reduction, &options));
+    assert_dist(dist_reduce_scatter(context, in_place ? DIST_IN_PLACE : send, receive, count, type, reduction,
+                                    &options));
     for (size_t i = 0; i < count; i++)
-        assert_value(type, reduction, get(type, receive, i), expected(type, reduction, count * (size_t)rank + i));
+        assert_value(type, reduction, get(type, receive, i),
+                     expected(type, reduction, count * (size_t)rank + i));
     free(send);
     free(out);
 }
@@ -251,8 +254,8 @@ static void test_requests(void **state)
     for (int q = 0; q < REQUESTS; q++) {
         dist_collective_options algo = algorithm(algorithms[q % 6]);
         data[q] = malloc(COUNT * sizeof(float));
-        assert_dist(dist_all_reduce_init(context, DIST_IN_PLACE, data[q], COUNT, DIST_FLOAT32, DIST_SUM, &algo,
-                                         &request[q]));
+        assert_dist(dist_all_reduce_init(context, DIST_IN_PLACE, data[q], COUNT, DIST_FLOAT32, DIST_SUM,
+                                         &algo, &request[q]));
     }
     for (int round = 0; round < 3; round++) {
         for (int q = 0; q < REQUESTS; q++)
@@ -276,9 +279,9 @@ static void test_requests(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_site),    cmocka_unit_test(test_two_sites),
-        cmocka_unit_test(test_many_sites),  cmocka_unit_test(test_types_and_reductions),
-        cmocka_unit_test(test_scalars),     cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_one_site),   cmocka_unit_test(test_two_sites),
+        cmocka_unit_test(test_many_sites), cmocka_unit_test(test_types_and_reductions),
+        cmocka_unit_test(test_scalars),    cmocka_unit_test(test_requests),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
 }

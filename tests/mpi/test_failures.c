@@ -1,0 +1,216 @@
+/* What goes wrong between ranks: every rank gets a status and a sentence that names it, within the deadline.
+ * Each case runs in a process of its own, named by the argument, because a failed context ends the job. */
+/* ranks: 2 3 4 */
+#include <signal.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define DEADLINE 1.0
+#define LINGER   4 /* seconds until every rank has seen its own deadline */
+
+static int rank, ranks;
+
+static double now(void)
+{
+    return MPI_Wtime();
+}
+
+static dist_context *open_context(void)
+{
+    dist_context_options options = DIST_CONTEXT_OPTIONS_INIT;
+    options.timeout = DEADLINE;
+    return harness_context(2, 0, options);
+}
+
+/* All ranks hear of it, in a sentence with both calls, and the context goes on. */
+static void expect_mismatch(dist_context *context, dist_status status, const char *first, const char *second)
+{
+    float data[8] = {0};
+    if (status != DIST_ERR_MISMATCH || !strstr(dist_last_error(), first) ||
+        !strstr(dist_last_error(), second))
+        print_error("%s: '%s' should name '%s' and '%s'\n", dist_status_name(status), dist_last_error(),
+                    first, second);
+    assert_int_equal(status, DIST_ERR_MISMATCH);
+    assert_non_null(strstr(dist_last_error(), first));
+    assert_non_null(strstr(dist_last_error(), second));
+    assert_dist(dist_all_reduce(context, DIST_IN_PLACE, data, 8, DIST_FLOAT32, DIST_SUM, NULL));
+}
+
+static void test_other_arguments(void **state)
+{
+    (void)state;
+    static float data[2000];
+    dist_collective_options options = DIST_COLLECTIVE_OPTIONS_INIT;
+    dist_context *context = open_context();
+    bool last = rank == ranks - 1;
+    assert_non_null(context);
+    dist_status status =
+        dist_all_reduce(context, DIST_IN_PLACE, data, last ? 101 : 100, DIST_FLOAT32, DIST_SUM, NULL);
+    expect_mismatch(context, status, "of 100 float32", "of 101 float32");
+    assert_non_null(strstr(dist_last_error(), "first op that differs: op "));
+    status =
+        dist_all_reduce(context, DIST_IN_PLACE, data, 100, last ? DIST_INT32 : DIST_FLOAT32, DIST_SUM, NULL);
+    expect_mismatch(context, status, "float32", "int32");
+    status =
+        dist_all_reduce(context, DIST_IN_PLACE, data, 300, DIST_FLOAT32, last ? DIST_MAX : DIST_SUM, NULL);
+    expect_mismatch(context, status, "sum", "max");
+    options.algo = last ? "ring" : "halving";
+    status = dist_all_reduce(context, DIST_IN_PLACE, data, 400, DIST_FLOAT32, DIST_SUM, &options);
+    expect_mismatch(context, status, "ring", "halving");
+    status = last ? dist_broadcast(context, data, 500, DIST_FLOAT32, 0, NULL)
+                  : dist_all_reduce(context, DIST_IN_PLACE, data, 500, DIST_FLOAT32, DIST_SUM, NULL);
+    expect_mismatch(context, status, "broadcast", "all-reduce");
+    status = dist_broadcast(context, data, 600, DIST_FLOAT32, last ? 1 : 0, NULL);
+    expect_mismatch(context, status, "rank 0,", "rank 1,");
+    assert_dist(dist_finalize(context));
+}
+
+static void test_other_gradients(void **state)
+{
+    (void)state;
+    dist_context *context = open_context();
+    dist_data_parallel *dp;
+    dist_parameter parameter[2] = {{"w", NULL, 1000, DIST_FLOAT32},
+                                   {"b", NULL, rank ? 20 : 10, DIST_FLOAT32}};
+    assert_non_null(context);
+    dist_status status = dist_data_parallel_create(context, parameter, 2, NULL, &dp);
+    expect_mismatch(context, status, "bucket 0", "float32");
+    assert_null(dp);
+    assert_dist(dist_finalize(context));
+}
+
+/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave.
+ */
+static void leave(int failed)
+{
+    fprintf(stderr, "rank %d %s\n", rank, failed ? "FAILED" : "is content");
+    fflush(stdout);
+    fflush(stderr);
+    _exit(failed);
+}
+
+static int expect_timeout(dist_status status, double began, const char *word)
+{
+    double took = now() - began;
+    bool good = status == DIST_ERR_TIMEOUT && took > 0.5 * DEADLINE && took < DEADLINE + 8 &&
+                strstr(dist_last_error(), word) != NULL;
+    if (!good)
+        fprintf(stderr, "rank %d: %s after %.1f s, '%s' should name '%s'\n", rank, dist_status_name(status),
+                took, dist_last_error(), word);
+    return !good;
+}
+
+/* The last rank stops in a later call of a collective that all know: nothing was compared, only the deadline
+ * helps. */
+static int rank_that_stays_away(void)
+{
+    dist_context *context = open_context();
+    static float data[100000];
+    dist_status status = DIST_OK;
+    double began = now();
+    if (!context)
+        return 1;
+    for (int i = 0; i < 3 && status == DIST_OK; i++) {
+        if (i == 2 && rank == ranks - 1) {
+            sleep((unsigned)DEADLINE + LINGER + 8);
+            return 0;
+        }
+        began = now();
+        status = dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL);
+    }
+    int failed = expect_timeout(status, began, "RECV");
+    /* from now on every call says so at once */
+    failed |= dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL) >= 0;
+    dist_finalize(context);
+    sleep(LINGER); /* until the others have seen theirs */
+    return failed;
+}
+
+static int rank_that_never_prepares(void)
+{
+    dist_context *context = open_context();
+    float data[4] = {0};
+    double began = now();
+    if (!context)
+        return 1;
+    if (rank == ranks - 1) {
+        sleep((unsigned)DEADLINE + LINGER + 8);
+        return 0;
+    }
+    int failed =
+        expect_timeout(dist_all_reduce(context, DIST_IN_PLACE, data, 4, DIST_FLOAT32, DIST_SUM, NULL), began,
+                       "all-reduce of 4 float32");
+    dist_finalize(context);
+    sleep(LINGER);
+    return failed;
+}
+
+/* One rank repeats an old call while the others go on: both sides end, and each names the other's. */
+static int rank_that_is_elsewhere(void)
+{
+    dist_context *context = open_context();
+    static float data[30000];
+    double began;
+    if (!context)
+        return 1;
+    if (dist_all_reduce(context, DIST_IN_PLACE, data, 30000, DIST_FLOAT32, DIST_SUM, NULL) < 0)
+        return 1;
+    began = now();
+    dist_status status =
+        rank == 0 ? dist_all_reduce(context, DIST_IN_PLACE, data, 30000, DIST_FLOAT32, DIST_SUM, NULL)
+                  : dist_all_reduce(context, DIST_IN_PLACE, data, 20000, DIST_FLOAT32, DIST_SUM, NULL);
+    int failed = expect_timeout(status, began, rank == 0 ? "30000" : "20000");
+    failed |= strstr(dist_last_error(), rank == 0 ? "20000" : "30000") == NULL;
+    if (failed)
+        fprintf(stderr, "rank %d: %s\n", rank, dist_last_error());
+    dist_finalize(context);
+    sleep(LINGER);
+    return failed;
+}
+
+/* mpirun ends the job; what must not happen is that it stays. */
+static int rank_that_dies(void)
+{
+    dist_context *context = open_context();
+    static float data[100000];
+    for (int i = 0; context && i < 1000; i++) {
+        if (i == 20 && rank == ranks - 1)
+            raise(SIGKILL);
+        if (dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL) < 0)
+            break;
+    }
+    sleep(60);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} cases[] = {
+    {"stays-away", rank_that_stays_away},
+    {"never-prepares", rank_that_never_prepares},
+    {"elsewhere", rank_that_is_elsewhere},
+    {"dies", rank_that_dies},
+};
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_other_arguments),
+        cmocka_unit_test(test_other_gradients),
+    };
+    if (argc > 1) {
+        int granted;
+        MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted);
+        MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+        MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            if (strcmp(argv[1], cases[i].name) == 0)
+                leave(cases[i].run());
+        return 2;
+    }
+    return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
+}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Ranks that stay away, call something else or die: the others end, with a sentence, within the deadline.
+#   test_failures.sh BINDIR
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+program=$(dirname "$1")/tests/bin/mpi_test_failures
+[ -x "$program" ] || program=$1/mpi_test_failures
+ranks=4
+failed=0
+for case in stays-away never-prepares elsewhere; do
+    # mpirun complains of processes that did not finalize MPI: after a failure they must not
+    output=$("$here/../mpirun.sh" $ranks "$program" $case 2>&1) || true
+    content=$(printf '%s\n' "$output" | grep -c 'is content' || true)
+    if [ "$content" = $ranks ]; then
+        echo "$case: all $ranks ranks got the status they should"
+    else
+        echo "$case: only $content of $ranks ranks got the status they should"
+        printf '%s\n' "$output"
+        failed=1
+    fi
+done
+begin=$(date +%s)
+if "$here/../mpirun.sh" $ranks "$program" dies >/dev/null 2>&1; then
+    echo "dies: mpirun says that a job with a killed rank was fine"
+    failed=1
+elif [ $(($(date +%s) - begin)) -gt 30 ]; then
+    echo "dies: the job outlived its killed rank by half a minute"
+    failed=1
+else
+    echo "dies: the job ended"
+fi
+exit $failed
