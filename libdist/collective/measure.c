@@ -61,9 +61,9 @@ static dist_status shortest(const probe *p, int a, int b, uint64_t bytes, int ti
     DIST_TRY(dist_task_create(&task, p->engine, plan, NULL));
     dist_status status = DIST_OK;
     for (int i = 0; i < times && status >= 0; i++) {
+        int64_t began = dist_now();
         status = dist_task_run(task);
-        const dist_task_stats *stats = dist_task_stats_of(task);
-        double took = dist_seconds(stats->finished - stats->started);
+        double took = dist_seconds(dist_now() - began);
         if (p->rank == a && (i == 0 || took < *seconds))
             *seconds = took;
     }

@@ -56,7 +56,7 @@ dist_status dist_task_wait(dist_task *task, double timeout);
 /* Start and wait, without waking the progress thread. */
 dist_status dist_task_run(dist_task *task);
 
-/* Of the last run. */
+/* Of the last run that was started with dist_task_start. */
 typedef struct dist_task_stats {
     int64_t started, finished; /* dist_now() */
     int64_t codec, reduce;     /* nanoseconds in ENCODE and DECODE; in REDUCE, COPY and DIVIDE */
