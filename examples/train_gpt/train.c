@@ -1,0 +1,244 @@
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
+#include "train.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "progress.h"
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* The sequences that a rank passes through the model at once; 0 and a sentence when they cannot be split
+ * evenly. */
+static size_t local_batch(const gpt_options *options, int ranks, char *sentence, size_t sentence_size)
+{
+    const size_t parts = (size_t)ranks * options->accumulate, batch = options->batch / parts;
+    if (options->batch % parts != 0)
+        snprintf(sentence, sentence_size,
+                 "--batch %zu cannot be split evenly over %d ranks times --accumulate %zu; use a multiple of "
+                 "%zu",
+                 options->batch, ranks, options->accumulate, parts);
+    else if (batch * options->context > INT_MAX / 8)
+        snprintf(sentence, sentence_size,
+                 "%zu sequences of %zu bytes are too many for one pass; raise --accumulate", batch,
+                 options->context);
+    else
+        return batch;
+    return 0;
+}
+
+static bool allocate(gpt_trainer *t, size_t batch)
+{
+    const gpt_options *options = t->options;
+    const gpt_config config = {.layers = options->layers,
+                               .heads = options->heads,
+                               .width = options->width,
+                               .context = options->context,
+                               .vocabulary = 256,
+                               .batch = batch,
+                               .untied = options->untied};
+    if (!gpt_model_create(&t->model, &config))
+        return false;
+    t->inputs = malloc(batch * config.context);
+    t->targets = malloc(batch * config.context);
+    t->list = calloc(t->model.parameters_count, sizeof *t->list);
+    return gpt_adamw_create(&t->optimizer, &t->model, options->weight_decay) && t->inputs && t->targets &&
+           t->list;
+}
+
+bool gpt_trainer_create(gpt_trainer *trainer, const gpt_options *options, int ranks, char *sentence,
+                        size_t sentence_size)
+{
+    *trainer = (gpt_trainer){.options = options};
+    const size_t batch = local_batch(options, ranks, sentence, sentence_size);
+    if (batch == 0)
+        return false;
+    if (!gpt_text_load(&trainer->text, options->data, options->context, options->validate > 0, sentence,
+                       sentence_size))
+        return false;
+    if (!allocate(trainer, batch)) {
+        snprintf(sentence, sentence_size, "not enough memory for this model and batch; make them smaller");
+        gpt_trainer_destroy(trainer);
+        return false;
+    }
+    gpt_model_initialize(&trainer->model, options->seed);
+    return true;
+}
+
+void gpt_trainer_destroy(gpt_trainer *trainer)
+{
+    dist_data_parallel_destroy(trainer->averages);
+    gpt_text_destroy(&trainer->text);
+    gpt_model_destroy(&trainer->model);
+    gpt_adamw_destroy(&trainer->optimizer);
+    free(trainer->inputs);
+    free(trainer->targets);
+    free(trainer->list);
+    *trainer = (gpt_trainer){0};
+}
+
+/* Gradients go straight into the buckets from which they are sent. */
+static dist_status register_parameters(gpt_trainer *t)
+{
+    gpt_model *model = &t->model;
+    for (size_t i = 0; i < model->parameters_count; i++)
+        t->list[i] = (dist_parameter){
+            .name = model->parameters[i].name, .count = model->parameters[i].count, .type = DIST_FLOAT32};
+    dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    options.algo = t->options->algo;
+    options.codec = t->options->codec;
+    options.bucket_bytes = t->options->bucket;
+    options.accumulate = (int)t->options->accumulate;
+    const dist_status status =
+        dist_data_parallel_create(t->context, t->list, model->parameters_count, &options, &t->averages);
+    for (size_t i = 0; status == DIST_OK && i < model->parameters_count; i++)
+        model->parameters[i].gradient = dist_data_parallel_gradient(t->averages, i);
+    return status;
+}
+
+static void gradient_ready(void *user, size_t parameter)
+{
+    gpt_trainer *t = user;
+    const dist_status status = dist_data_parallel_ready(t->averages, parameter, NULL);
+    if (status < 0 && t->ready_status == DIST_OK)
+        t->ready_status = status;
+}
+
+/* This rank's part number `part` of the step's global batch. */
+static void load_part(const gpt_trainer *t, size_t step, size_t part)
+{
+    const size_t batch = t->model.config.batch, context = t->model.config.context;
+    const size_t first = ((size_t)dist_rank(t->context) * t->options->accumulate + part) * batch;
+    for (size_t i = 0; i < batch; i++)
+        gpt_text_sequence(&t->text, t->options->seed, step, first + i, context, t->inputs + i * context,
+                          t->targets + i * context);
+}
+
+/* Forward and backward of all parts; the averages are in place afterwards. */
+static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, double *waited)
+{
+    const gpt_config *config = &t->model.config;
+    const size_t parts = t->options->accumulate;
+    const float scale = 1.0f / (float)(parts * config->batch * config->context);
+    *loss = *waited = 0;
+    for (size_t part = 0; part < parts; part++) {
+        load_part(t, step, part);
+        *loss += gpt_forward(&t->model, config->batch, t->inputs, t->targets) / (double)parts;
+        gpt_backward(&t->model, config->batch, t->inputs, t->targets, scale, part > 0, gradient_ready, t);
+        if (t->ready_status < 0)
+            return t->ready_status;
+        const double begin = seconds();
+        const dist_status status = dist_data_parallel_wait(t->averages, NULL);
+        *waited += seconds() - begin;
+        if (status < 0)
+            return status;
+    }
+    return DIST_OK;
+}
+
+static double learning_rate(const gpt_options *options, size_t step)
+{
+    const double rate = options->learning_rate;
+    return step < options->warmup ? rate * (double)(step + 1) / (double)options->warmup : rate;
+}
+
+static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
+{
+    dist_data_parallel_stats stats;
+    double loss, waited;
+    const double begin = seconds();
+    dist_status status = average_gradients(t, step, &loss, &waited);
+    if (status < 0)
+        return status;
+    gpt_adamw_step(&t->optimizer, &t->model, learning_rate(t->options, step));
+    const double total = seconds() - begin;
+    status = dist_data_parallel_stats_get(t->averages, &stats);
+    if (status < 0)
+        return status;
+    figures[GPT_LOSS] = loss;
+    figures[GPT_STEP] = total;
+    figures[GPT_COMPUTE] = total - waited;
+    figures[GPT_EXPOSED] = stats.exposed;
+    figures[GPT_COMMUNICATION] = stats.communication;
+    figures[GPT_CODEC] = stats.codec;
+    figures[GPT_ACROSS] = (double)stats.bytes_across;
+    return dist_reduce_scalars(t->context, figures, GPT_FIGURES, DIST_AVERAGE);
+}
+
+/* The loss of as many held-out sequences as a step trains on. */
+static dist_status validate(gpt_trainer *t, double *loss)
+{
+    const size_t batch = t->model.config.batch, context = t->model.config.context;
+    const size_t parts = t->options->accumulate, first = (size_t)dist_rank(t->context) * parts * batch;
+    *loss = 0;
+    for (size_t part = 0; part < parts; part++) {
+        for (size_t i = 0; i < batch; i++)
+            gpt_text_held_sequence(&t->text, first + part * batch + i, t->options->batch, context,
+                                   t->inputs + i * context, t->targets + i * context);
+        *loss += gpt_forward(&t->model, batch, t->inputs, t->targets) / (double)parts;
+    }
+    return dist_reduce_scalars(t->context, loss, 1, DIST_AVERAGE);
+}
+
+static dist_status train(gpt_trainer *t, const gpt_progress *progress, gpt_report *report)
+{
+    const gpt_options *options = t->options;
+    for (size_t step = 0; step < options->steps && report->identical; step++) {
+        double *figures = gpt_history_next(&report->history);
+        dist_status status = train_step(t, step, figures);
+        if (status == DIST_OK)
+            status = dist_replicas_identical(t->context, t->model.weights,
+                                             t->model.weights_count * sizeof *t->model.weights,
+                                             &report->identical, &report->hash);
+        if (status < 0)
+            return status;
+        gpt_progress_step(progress, step, figures, report->ranks, report->hash, report->identical);
+        if (options->validate == 0 || (step + 1) % options->validate != 0)
+            continue;
+        status = validate(t, &report->validation);
+        if (status < 0)
+            return status;
+        gpt_progress_validation(progress, step, report->validation);
+    }
+    return DIST_OK;
+}
+
+static void print_start(const gpt_trainer *t, const gpt_report *report)
+{
+    const gpt_options *options = t->options;
+    printf("%d rank%s on %d site%s, algo %s, codec %s: %.2f M parameters in %zu buckets\n", report->ranks,
+           report->ranks == 1 ? "" : "s", report->sites, report->sites == 1 ? "" : "s", report->algo,
+           report->codec, (double)report->parameters * 1e-6, report->buckets);
+    printf("%zu sequences of %zu bytes a step, from %zu kB of %s\n", options->batch, options->context,
+           (t->text.count + 999) / 1000, options->data);
+    fflush(stdout);
+}
+
+dist_status gpt_train(gpt_trainer *trainer, dist_context *context, gpt_report *report)
+{
+    const gpt_progress progress = gpt_progress_start(trainer->options, dist_rank(context));
+    gpt_model *model = &trainer->model;
+    trainer->context = context;
+    dist_status status = register_parameters(trainer);
+    if (status < 0)
+        return status;
+    /* libm may differ from machine to machine: only one rank's first weights count */
+    status = dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL);
+    if (status < 0)
+        return status;
+    dist_data_parallel_stats stats;
+    status = dist_data_parallel_stats_get(trainer->averages, &stats);
+    if (status < 0)
+        return status;
+    report->buckets = stats.buckets;
+    if (progress.shown)
+        print_start(trainer, report);
+    return train(trainer, &progress, report);
+}
