@@ -30,6 +30,11 @@ static void a_slice_outside_its_buffer(void **state)
     set_exchange(&set);
     set.plan[0]->op[2].src.buffer = 3;
     expect_fault(&set, "rank 0 op 2 REDUCE", "buffer 3; the plan has 3", NULL);
+    set_exchange(&set);
+    set.plan[1]->op[2].dst.offset = 2;
+    set.plan[1]->op[2].dst.bytes = set.plan[1]->op[2].src.bytes = 12;
+    set.plan[1]->op[2].count = 3;
+    expect_fault(&set, "rank 1 op 2 REDUCE", "dst begins inside an element", NULL);
 }
 
 static void a_slice_that_is_missing_empty_or_not_used(void **state)
@@ -105,6 +110,12 @@ static void reductions_that_differ(void **state)
     set.plan[1]->op[2].reduction = DIST_AVERAGE;
     expect_fault(&set, "rank 1 op 2 REDUCE", "average", NULL);
     set_exchange(&set);
+    set.plan[0]->op[2].reduction = set.plan[1]->op[2].reduction = DIST_AVERAGE;
+    expect_fault(&set, "rank 0 op 2 REDUCE", "average; an op must be sum, min or max", NULL);
+    set_coded(&set, 2); /* decode-and-add sums, whatever the field says */
+    set.plan[0]->op[4].reduction = set.plan[0]->op[3].reduction = DIST_AVERAGE;
+    expect_good(&set);
+    set_exchange(&set);
     set.plan[0]->op[2].reduction = set.plan[1]->op[2].reduction = DIST_MIN;
     expect_good(&set);
 }
@@ -149,6 +160,20 @@ static void encoded_sizes(void **state)
     set_coded(&set, 2);
     set.plan[0]->op[0].state = elements(DATA, 0, CODED);
     expect_fault(&set, "rank 0 op 0 ENCODE", "state is in data", NULL);
+    const struct {
+        const char *codec;
+        uint64_t bytes;
+    } halves[] = {{"bf16", 8}, {"int4:block=16", 4}}; /* both may begin at any even byte */
+    for (int i = 0; i < 2; i++) {
+        set_begin(&set, 1, 4, 16);
+        assert_int_equal(dist_codec_parse(halves[i].codec, DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
+        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, 2, halves[i].bytes), elements(DATA, 0, 4),
+                         dist_slice_of(DIST_NO_BUFFER, 0, 0));
+        set_finish(&set);
+        assert_int_equal(set_verify(&set), DIST_OK);
+        set.plan[0]->op[0].dst.offset = 1;
+        expect_fault(&set, "rank 0 op 0 ENCODE", "not a multiple of 2", NULL);
+    }
 }
 
 static void scratch_over_the_limit(void **state)
@@ -178,8 +203,12 @@ static void plans_that_are_not_a_set(void **state)
     set.plan[1] = NULL;
     expect_fault(&set, "rank 1 has no plan", NULL);
     set_exchange(&set);
+    set.plan[1]->status = DIST_ERR_MEMORY;
+    expect_fault(&set, "building the plan of rank 1 failed", NULL);
+    set_exchange(&set);
     set.ranks = 0;
     assert_int_equal(set_verify(&set), DIST_ERR_PLAN);
+    assert_non_null(strstr(dist_last_error(), "at least one"));
     set.ranks = 2;
     set_end(&set);
 }
@@ -195,8 +224,15 @@ static void contracts_that_do_not_fit(void **state)
     set.input[1].count = UINT64_MAX;
     expect_fault(&set, "input 1 of the contract", NULL);
     set_exchange(&set);
-    set.input[0].buffer = 7;
-    expect_fault(&set, "input 0 of the contract", "buffer 7", NULL);
+    set.input[0].buffer = 3;
+    expect_fault(&set, "input 0 of the contract", "buffer 3", NULL);
+    set_exchange(&set);
+    set.output[0].buffer = FEEDBACK;
+    expect_fault(&set, "output 0 of the contract", "buffer 2", "state", NULL);
+    set_exchange(&set);
+    set.output[0].offset = 2;
+    set.output[0].count = 3;
+    expect_fault(&set, "output 0 of the contract", "does not fit", NULL);
     set_exchange(&set);
     set.input[0].rank = 2;
     expect_fault(&set, "input 0 of the contract", "2 ranks", NULL);
@@ -284,6 +320,44 @@ static void collectives_that_differ(void **state)
     expect_fault(&set, "rank 1 op 1 NATIVE", "no collective", NULL);
 }
 
+/* Barriers and an empty all-reduce say nothing about bytes, but must meet too. */
+static void empty_collectives(plan_set *set)
+{
+    dist_slice none = dist_slice_of(DIST_NO_BUFFER, 0, 0), empty = elements(DATA, 1, 0);
+    set_begin(set, 2, 4, 16);
+    set->contract.outputs = 0;
+    for (int r = 0; r < 2; r++) {
+        dist_plan_native(set->plan[r], DIST_NATIVE_BARRIER, DIST_FLOAT32, DIST_SUM, r, (uint64_t)r, none,
+                         none);
+        dist_plan_native(set->plan[r], DIST_NATIVE_ALL_REDUCE, DIST_FLOAT32, DIST_SUM, 0, 0, empty, empty);
+        dist_plan_native(set->plan[r], DIST_NATIVE_BROADCAST, DIST_FLOAT32, DIST_SUM, 0, 4,
+                         elements(DATA, 0, 4), none);
+    }
+    set_finish(set);
+}
+
+static void collectives_of_different_kinds(void **state)
+{
+    (void)state;
+    plan_set set;
+    empty_collectives(&set);
+    expect_good(&set);
+    empty_collectives(&set);
+    set.plan[1]->op[2].peer = 1;
+    expect_fault(&set, "rank 1 op 2 NATIVE", "differs", NULL);
+    empty_collectives(&set);
+    set.plan[1]->op[2].peer = 2;
+    expect_fault(&set, "rank 1 op 2 NATIVE", "root 2 is not a rank", NULL);
+    empty_collectives(&set);
+    set.plan[1]->op[2].src = elements(SCRATCH, 0, 4);
+    expect_fault(&set, "rank 1 op 2 NATIVE", "has a src", NULL);
+    empty_collectives(&set);
+    set.plan[1]->op[0].native = DIST_NATIVE_ALL_REDUCE;
+    set.plan[1]->op[0].count = 0;
+    set.plan[1]->op[0].dst = set.plan[1]->op[0].src = elements(DATA, 0, 0);
+    expect_fault(&set, "rank 1 op 0 NATIVE", "differs", "rank 0 op 0 NATIVE barrier", NULL);
+}
+
 /* Which of two collectives starts first must not depend on which copy is done first. */
 static void collectives_that_may_start_in_any_order(void **state)
 {
@@ -315,6 +389,23 @@ static void both_send_before_they_receive(void **state)
     set_finish(&set);
     expect_fault(&set, "deadlock with 6 ops left", "rank 0 waits at op 1 SEND", "for rank 1, whose op 2 RECV",
                  "is not reached: it waits for op 1 SEND", NULL);
+}
+
+/* Rank 1's op 2 waits for a copy, which is done, and for a message, which is not: the sentence names that. */
+static void the_wait_that_is_not_done_is_named(void **state)
+{
+    (void)state;
+    plan_set set;
+    set_begin(&set, 2, 4, 16);
+    dist_plan_copy(set.plan[1], elements(SCRATCH, 0, 2), elements(DATA, 0, 2));
+    for (int r = 0; r < 2; r++)
+        dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, 2, 2));
+    for (int r = 0; r < 2; r++)
+        dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r,
+                       elements(DATA, r == 0 ? 2 : 0, r == 0 ? 2 : 4));
+    set.plan[0]->op[0].src = elements(DATA, 0, 4);
+    set_finish(&set);
+    expect_fault(&set, "rank 0 waits at op 0 SEND", "rank 1, whose op 2 RECV", "waits for op 1 SEND", NULL);
 }
 
 static void a_collective_that_one_rank_does_not_reach(void **state)
@@ -384,8 +475,10 @@ int main(void)
         TEST(a_message_of_another_size),
         TEST(sequences_that_do_not_follow_op_order),
         TEST(collectives_that_differ),
+        TEST(collectives_of_different_kinds),
         TEST(collectives_that_may_start_in_any_order),
         TEST(both_send_before_they_receive),
+        TEST(the_wait_that_is_not_done_is_named),
         TEST(a_collective_that_one_rank_does_not_reach),
         TEST(a_wait_that_is_missing),
         TEST(feedback_is_ordered_too),

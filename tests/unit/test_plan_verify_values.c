@@ -64,20 +64,25 @@ static void a_division_that_is_wrong(void **state)
     expect_fault(&set, "rank 0 op 1 DIVIDE", "element 1 has already been divided by 2", NULL);
 }
 
+/* By one rank, by the other, by both. */
 static void a_division_before_the_sum(void **state)
 {
     (void)state;
     plan_set set;
-    set_begin(&set, 2, 4, 16);
-    for (int r = 0; r < 2; r++) {
-        dist_plan_divide(set.plan[r], DIST_FLOAT32, elements(DATA, 0, 4), 2);
-        dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, 0, 4));
-        dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(SCRATCH, 0, 4));
-        dist_plan_reduce(set.plan[r], DIST_FLOAT32, DIST_SUM, elements(DATA, 0, 4), elements(SCRATCH, 0, 4));
+    for (int who = 1; who <= 3; who++) {
+        set_begin(&set, 2, 4, 16);
+        for (int r = 0; r < 2; r++) {
+            if (who & (1 << r))
+                dist_plan_divide(set.plan[r], DIST_FLOAT32, elements(DATA, 0, 4), 2);
+            dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, 0, 4));
+            dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(SCRATCH, 0, 4));
+            dist_plan_reduce(set.plan[r], DIST_FLOAT32, DIST_SUM, elements(DATA, 0, 4),
+                             elements(SCRATCH, 0, 4));
+        }
+        set_finish(&set);
+        set.contract.divisor = 2;
+        expect_fault(&set, "REDUCE", "adds to element 0, after a division by 2", NULL);
     }
-    set_finish(&set);
-    set.contract.divisor = 2;
-    expect_fault(&set, "op 3 REDUCE", "after a division by 2", NULL);
 }
 
 /* Scratch holds 6 elements, of which the message fills 4. */
@@ -221,6 +226,19 @@ static void feedback_of_one_element_is_not_given_to_another(void **state)
                          elements(FEEDBACK, 9 * i, 10));
     set_finish(&set);
     expect_fault(&set, "rank 0 op 1 ENCODE", "feedback of element 9", "element 10", NULL);
+    for (uint64_t shift = 0; shift < 2; shift++) { /* only the second half of the feedback has been used */
+        set_begin(&set, 1, CODED, 2 * CODED_BYTES);
+        assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
+        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, 0, 9), elements(DATA, 5, 5),
+                         elements(FEEDBACK, 5, 5));
+        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, CODED_BYTES, 14), elements(DATA, shift, 10),
+                         elements(FEEDBACK, 0, 10));
+        set_finish(&set);
+        if (shift == 0)
+            expect_good(&set);
+        else
+            expect_fault(&set, "rank 0 op 1 ENCODE", "feedback of element 5", "element 6", NULL);
+    }
 }
 
 static void elements_are_not_cut(void **state)
@@ -235,6 +253,12 @@ static void elements_are_not_cut(void **state)
     dist_plan_copy(set.plan[0], dist_slice_of(SCRATCH, 2, 8), dist_slice_of(DATA, 0, 8));
     set_finish(&set);
     expect_fault(&set, "rank 0 op 0 COPY", "puts an element at byte 2", NULL);
+    set_begin(&set, 1, 4, 16);
+    dist_plan_copy(set.plan[0], dist_slice_of(DATA, 0, 2), dist_slice_of(SCRATCH, 0, 2));
+    dist_plan_divide(set.plan[0], DIST_FLOAT32, elements(DATA, 0, 4), 2);
+    set_finish(&set);
+    expect_fault(&set, "rank 0 op 1 DIVIDE", "the element before byte 2 of data is put together of parts",
+                 NULL);
     set_exchange(&set);
     for (int r = 0; r < 2; r++) {
         set.plan[r]->op[2].type = DIST_BFLOAT16;
