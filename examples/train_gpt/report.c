@@ -113,13 +113,15 @@ bool gpt_report_write(const gpt_report *report, FILE *file)
                 steps ? history->values[(steps - 1) * GPT_FIGURES + GPT_LOSS] : NAN);
     write_field(file, "validation_loss", "%.9g", report->validation >= 0 ? report->validation : NAN);
     write_times(report, file);
-    write_field(file, "wan_bytes_per_step", "%.0f", steps ? across / (double)steps : 0);
-    write_field(file, "wan_bytes_total", "%.0f", across);
+    /* MPI's own all-reduce does not tell which of its bytes go where */
+    const bool known = across > 0 || report->sites == 1;
+    write_field(file, "wan_bytes_per_step", "%.0f", known ? across / (double)steps : NAN);
+    write_field(file, "wan_bytes_total", "%.0f", known ? across : NAN);
     fprintf(file, "  \"weights_hash\": \"%016" PRIx64 "\",\n", report->hash);
     fprintf(file, "  \"replicas_identical\": %s,\n  \"loss_curve\": [", report->identical ? "true" : "false");
     for (size_t step = 0; step < steps; step++) {
         fputs(step ? ", " : "", file);
-        write_number(file, "%.7g", history->values[step * GPT_FIGURES + GPT_LOSS]);
+        write_number(file, "%.9g", history->values[step * GPT_FIGURES + GPT_LOSS]);
     }
     fputs("]\n}\n", file);
     return fflush(file) == 0 && !ferror(file);
