@@ -37,6 +37,8 @@
 # Environment: TMPDIR holds the state. Open MPI's own settings (OMPI_MCA_*) win over those made here.
 # WAN_FORCE_LOCAL=1 does as if namespaces were not permitted.
 # Exit status: 2 usage, 77 not possible here (run: only if the link cannot be delayed), 1 failed, else the program's.
+# shellcheck disable=SC2015 # "a && b || fail" is meant so: fail ends
+# shellcheck disable=SC2034 # settings are named to be saved
 set -euo pipefail
 
 SELF=$(realpath -- "${BASH_SOURCE[0]}")
@@ -138,23 +140,36 @@ spread_ranks() {
 }
 
 # --- state -----------------------------------------------------------------------------------------------------------
-# ROOT/NAME holds: config (what was asked for), init (pid and start time of the emulation's first process), sites
-# (pids, as the emulation counts them), log. Everything else lives in namespaces that die with the first process.
+# ROOT/NAME holds: config (what was asked for), maker (the process that made it; owned: it dies with it), init (the
+# emulation's first process), sites (a process of each, as the emulation counts them), log. Everything else lives in
+# namespaces that die with the first process.
 
 # start time in ticks: with it a pid is never mistaken for a later process
 started() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     stat=${stat##*) }
-    set -- $stat
-    [ "$1" != Z ] && echo "${20}"
+    read -ra stat <<<"$stat"
+    [ "${stat[0]}" != Z ] && echo "${stat[19]}"
 }
 alive() { # DIRECTORY: sets INIT
     local ticks
     { read -r INIT ticks <"$1/init"; } 2>/dev/null && [ "$(started "$INIT")" = "$ticks" ]
 }
-own_root() {
-    mkdir -p -m 700 "$ROOT" && [ -O "$ROOT" ] && [ ! -L "$ROOT" ] || fail "$ROOT is not a folder of this user"
+in_use() { # DIRECTORY: its maker is alive, or it was made to outlive it and does
+    local maker ticks kind
+    { read -r maker ticks kind <"$1/maker"; } 2>/dev/null || return 1
+    [ "$(started "$maker")" = "$ticks" ] || { [ "$kind" = free ] && alive "$1"; }
+}
+# Takes the state folder NAME for this process.
+take() { # owned | free
+    mkdir -p "$ROOT" && chmod 700 "$ROOT" && [ ! -L "$ROOT" ] || fail "$ROOT is not a folder of this user"
+    STATE=$ROOT/$NAME
+    if [ -e "$STATE" ] && ! in_use "$STATE"; then demolish "$STATE"; fi
+    mkdir -p "$ROOT" && mkdir -m 700 "$STATE" 2>/dev/null ||
+        fail "an emulation '$NAME' is up already: wan.sh down --name $NAME ends it"
+    echo "$$ $(started $$) $1" >"$STATE/maker"
+    guard
 }
 attach() { # the emulation NAME, which must be up
     STATE=$ROOT/${NAME:=default}
@@ -165,7 +180,7 @@ attach() { # the emulation NAME, which must be up
 }
 # Why the kernel or the rights do not allow an emulation; nothing if they do.
 obstacle() {
-    local tool
+    local tool why
     if [ "${WAN_FORCE_LOCAL:-0}" != 0 ]; then
         echo 'WAN_FORCE_LOCAL is set'
         return
@@ -176,14 +191,14 @@ obstacle() {
             return
         }
     done
-    unshare "${NEW[@]}" sh -c 'ip link add wan0 type veth peer name wan1 && ip link add wan2 type bridge' \
-        2>&1 >/dev/null | head -n 1
+    why=$(unshare "${NEW[@]}" sh -c 'ip link add wan0 type veth && ip link add wan type bridge' 2>&1 >/dev/null) ||
+        echo "${why:-unshare failed}" | head -n 1
 }
 NEW=(--mount --pid --net --uts --ipc --fork --kill-child --mount-proc)
 USERNS=()
 if [ "$(id -u)" != 0 ]; then # an ordinary user is root in a user namespace of its own, where the kernel permits
     NEW=(--user --map-root-user "${NEW[@]}")
-    USERNS=(--user)
+    USERNS=(--user --preserve-credentials)
 fi
 
 # --- running inside --------------------------------------------------------------------------------------------------
@@ -194,13 +209,18 @@ DIE=()
 in_world() {
     nsenter -t "$INIT" "${USERNS[@]}" --mount --pid --net -- "$@"
 }
-# The command becomes a process of the site, in the same folder as here, and ends if its caller is killed.
-in_site() { # SITE COMMAND...
+# INSIDE becomes the command as a process of the site, in the same folder as here, which ends if its caller is killed.
+into() { # SITE COMMAND...
     local site=$1
     shift
     # shellcheck disable=SC2016
-    in_world nsenter -t "${SITE_PIDS[site]}" --net --uts --ipc --mount -- "${DIE[@]}" \
-        env DIST_SITE="site$site" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@"
+    INSIDE=(nsenter -t "$INIT" "${USERNS[@]}" --mount --pid --
+        nsenter -t "${SITE_PIDS[site]}" --net --uts --ipc --mount -- "${DIE[@]}"
+        env DIST_SITE="site$site" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@")
+}
+in_site() { # SITE COMMAND...
+    into "$@"
+    "${INSIDE[@]}"
 }
 default() { # NAME VALUE: a setting of Open MPI that the user may have made already
     [ -n "${!1+set}" ] || export "$1=$2"
@@ -225,136 +245,10 @@ settings() {
 
 # --- the emulation ---------------------------------------------------------------------------------------------------
 
-# Runs as process 1 of the emulation's namespaces; when it ends, all that is in them ends.
-init() { # STATE OUTSIDE-PID
-    STATE=$1
-    trap 'exit 0' TERM
-    # shellcheck disable=SC1091
-    . "$STATE/config"
-    local site pid pids=() ranks=($RANKS)
-    mount --bind "$STATE/hosts" /etc/hosts
-    ip link set lo up
-    ip link add wan type bridge forward_delay 0 2>/dev/null || ip link add wan type bridge
-    ip link set wan addrgenmode none up
-    for ((site = 0; site < SITES; site++)); do
-        unshare --net --uts --ipc --mount sleep infinity &
-        pids+=($!)
-    done
-    agent "${pids[@]}" >"$STATE/agent"
-    [ -z "$LINK" ] || start_link
-    for ((site = 0; site < SITES; site++)); do
-        pid=${pids[site]}
-        until [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/1/ns/mnt)" ]; do sleep 0.01; done
-        join "$site" "$pid"
-    done
-    echo "${pids[*]}" >"$STATE/sites"
-    read -r pid _ <<<"$(started 1)"
-    : >"$STATE/ready"
-    wait -n || true
-    echo "a process of the emulation ended: it is of no use any more"
-    exit 1
-}
-
-# Open MPI's launch agent: runs a command in the site whose name is the first argument, as ssh would.
-agent() { # PID...
-    local site=0 pid
-    echo '#!/bin/sh'
-    # shellcheck disable=SC2016
-    echo 'site=$1; shift; case $site in'
-    for pid; do echo "site$site) pid=$pid ;;" && ((++site)); done
-    # shellcheck disable=SC2016
-    echo '*) echo "wan.sh: no site $site" >&2; exit 1 ;; esac'
-    # shellcheck disable=SC2016
-    echo 'exec nsenter -t $pid --net --uts --ipc --mount -- env DIST_SITE=$site sh -c "$*"'
-}
-
-# tbf's burst is what passes at once after an idle moment. 256k would be a quarter of a 1 MiB message at 1 Gbit/s for
-# nothing; 250 us of the rate is all that the kernel's timers need. It must hold one super-packet, else tbf cuts each to
-# pieces at a high price: so TCP is told to make none over 16 KiB. The queue is 50 ms of the rate.
-limit_rate() { # DEVICE, in this network namespace
-    if ((RATE == 0)); then
-        tc qdisc add dev "$1" root pfifo limit 10000
-        return
-    fi
-    local burst=$((RATE / 8 / 4000)) queue=$((RATE / 8 / 20))
-    ((burst >= 32000)) || burst=32000
-    ((queue >= 262144)) || queue=262144
-    tc qdisc add dev "$1" root tbf rate "${RATE}bit" burst "$burst" limit "$queue"
-}
-
-# One site's link: wan0 in the site, PORT on the bridge's side; both limit the rate of what they send.
-#   no delay     wan0 = far (veth), far on the bridge
-#   netem        the same, but far and the bridge are joined through a veth pair: up (delayed) and down
-#   wan_link     wan0 and far are TAP devices of that program, far on the bridge
-join() { # SITE PID
-    local site=$1 pid=$2 near="near$1" far="far$1" route
-    case $LINK in
-    tap) ;;
-    *) ip link add "$near" type veth peer name "$far" ;;
-    esac
-    ip link set "$near" gso_max_size 16384 addrgenmode none
-    ip link set "$far" gso_max_size 16384 addrgenmode none
-    if [ "$LINK" = netem ]; then
-        # each packet is to be lost by itself, hence no super-packets where there is loss
-        ((LOSS == 0)) || ip link set "$near" gso_max_segs 1
-        ip link add "mid$site" type bridge
-        ip link add "up$site" type veth peer name "down$site"
-        tc qdisc add dev "up$site" root netem delay "${DELAY}us" limit $((RATE / 8000000 * DELAY / 500 + 100000)) \
-            loss "$(percent "$LOSS")%"
-        ip link set "$far" master "mid$site"
-        ip link set "up$site" master "mid$site"
-        ip link set "down$site" master wan
-        for route in "mid$site" "up$site" "down$site"; do ip link set "$route" addrgenmode none up; done
-    else
-        ip link set "$far" master wan
-    fi
-    limit_rate "$far"
-    ip link set "$far" up
-    ip link set "$near" netns "$pid"
-    export -f limit_rate
-    export RATE CONGESTION STATE NET
-    # shellcheck disable=SC2016
-    nsenter -t "$pid" --net --uts --ipc --mount -- bash -euc '
-        hostname "site$0" 2>/dev/null || echo "site$0" >/proc/sys/kernel/hostname
-        mount -t tmpfs -o mode=1777 wan /dev/shm
-        cp "$STATE/agent" /dev/shm/wan-agent && chmod 755 /dev/shm/wan-agent
-        ip link set lo up
-        ip link set "$1" name wan0
-        limit_rate wan0
-        ip link set wan0 up
-        ip addr add "$NET.$(($0 + 1))/24" dev wan0
-        if [ -n "$CONGESTION" ]; then # the sysctl may not be writable in a namespace; the route always is
-            ip route replace "$NET.0/24" dev wan0 src "$NET.$(($0 + 1))" congctl "$CONGESTION" ||
-                { echo "the kernel refuses the congestion control $CONGESTION"; exit 1; }
-        fi' "$site" "$near"
-}
 percent() { # of millionths of a percent
     awk -v n="$1" 'BEGIN { printf "%.6f\n", n / 1e6 }'
 }
 
-start_link() {
-    local pairs=() site program
-    [ "$LINK" = tap ] || return 0
-    for ((site = 0; site < SITES; site++)); do pairs+=("near$site:far$site"); done
-    program=$(find_link) || exit 1
-    "$program" --delay "$DELAY" --loss "$(percent "$LOSS")" --seed "$SEED" "${pairs[@]}" >"$STATE/link" &
-    local link=$!
-    until [ -s "$STATE/link" ]; do
-        kill -0 $link 2>/dev/null || { echo 'wan_link did not start' && exit 1; }
-        sleep 0.02
-    done
-}
-# wan_link as CMake built it, else made here and now
-find_link() {
-    local here=${SELF%/*} built
-    built=$here/../build/release/bin/wan_link
-    [ ! -x "$here/wan_link" ] || built=$here/wan_link
-    if [ ! -x "$built" ] || [ "$built" -ot "$here/wan_link.c" ]; then
-        built=$STATE/wan_link
-        "${CC:-cc}" -std=c11 -O2 -o "$built" "$here/wan_link.c" >&2 || return 1
-    fi
-    echo "$built"
-}
 # How the link is delayed here: netem if the kernel has it, which only trying can tell; else TAP devices.
 delay_by() {
     if unshare "${NEW[@]}" sh -c 'ip link set lo up && tc qdisc add dev lo root netem delay 1ms' >/dev/null 2>&1; then
@@ -368,30 +262,24 @@ delay_by() {
 
 # Makes the emulation NAME. owned: it dies with this process, however that ends.
 start() { # owned | free
-    local why site setting guard=()
+    local why site setting tied=()
     why=$(obstacle)
     [ -z "$why" ] || fail "no emulated WAN here: $why" 77
     LINK=''
     if ((DELAY + LOSS > 0)); then
         LINK=$(delay_by) || fail 'the link cannot be delayed here: the kernel has no netem, and no /dev/net/tun' 77
     fi
-    own_root
-    STATE=$ROOT/$NAME
-    if [ -e "$STATE" ] && ! alive "$STATE"; then rm -rf "$STATE"; fi
-    mkdir -m 700 "$STATE" 2>/dev/null || fail "an emulation '$NAME' is up already: wan.sh down --name $NAME ends it"
-    trap 'stop' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    trap 'exit 129' HUP
-    for setting in SITES RANKS RATE DELAY LOSS SEED CONGESTION LINK; do
+    take "$1"
+    PERCENT=$(percent "$LOSS")
+    for setting in SITES RANKS RATE DELAY PERCENT SEED CONGESTION LINK NET; do
         printf '%s=%q\n' $setting "${!setting}"
     done >"$STATE/config"
     {
         echo '127.0.0.1 localhost'
         for ((site = 0; site < SITES; site++)); do echo "$NET.$((site + 1)) site$site"; done
     } >"$STATE/hosts"
-    [ "$1" != owned ] || [ ${#DIE[@]} -eq 0 ] || guard=(setpriv --pdeathsig KILL)
-    setsid "${guard[@]}" unshare "${NEW[@]}" bash "$SELF" __init "$STATE" </dev/null >"$STATE/log" 2>&1 &
+    [ "$1" != owned ] || [ ${#DIE[@]} -eq 0 ] || tied=(setpriv --pdeathsig KILL)
+    setsid "${tied[@]}" unshare "${NEW[@]}" bash "${SELF%/*}/wan_init.sh" "$STATE" </dev/null >"$STATE/log" 2>&1 &
     WORLD=$!
     for ((site = 0; ; site++)); do
         [ ! -e "$STATE/ready" ] || break
@@ -409,8 +297,8 @@ child() { # the one child of a process
     local stat line
     for stat in /proc/[0-9]*/stat; do
         { read -r line <"$stat"; } 2>/dev/null || continue
-        set -- "$1" ${line##*) }
-        if [ "$3" = "$1" ]; then
+        read -r _ line _ <<<"${line##*) }"
+        if [ "$line" = "$1" ]; then
             stat=${stat%/stat}
             echo "${stat#/proc/}"
             return
@@ -419,9 +307,14 @@ child() { # the one child of a process
     return 1
 }
 
+guard() {
+    trap 'stop' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+}
 # Ends what runs, then the emulation if it is this process's own. Safe at any moment, and more than once.
 stop() {
-    local tries
     trap '' INT TERM HUP
     end_job
     [ -z "${STATE:-}" ] || [ -n "${KEEP:-}" ] || demolish "$STATE" "${WORLD:-}"
@@ -448,24 +341,23 @@ demolish() { # STATE [PID of its unshare]
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
-JOB='' TIMER=''
+JOB='' HELPERS=()
 # Runs the command, in the site if there is one, for TIMEOUT seconds at most; STATUS is its status, or 124.
 job() { # SITE|here COMMAND...
     local where=$1
     shift
     # shellcheck disable=SC2016
     set -- sh -c 'echo $$ >"$0" && exec "$@"' "$PIDFILE" "$@"
-    if [ "$where" = here ]; then
-        "$@" <&0 &
-    else
-        in_site "$where" "$@" <&0 &
-    fi
+    INSIDE=("$@")
+    [ "$where" = here ] || into "$where" "$@"
+    "${INSIDE[@]}" <&0 &
     JOB=$!
-    sleep "$TIMEOUT" &
-    TIMER=$!
+    "${DIE[@]}" sleep "$TIMEOUT" &
+    local timer=$!
+    HELPERS+=("$timer")
     STATUS=0
-    wait -n "$JOB" "$TIMER" || STATUS=$?
-    if ! kill -0 "$TIMER" 2>/dev/null; then
+    wait -n "$JOB" "$timer" || STATUS=$?
+    if ! kill -0 "$timer" 2>/dev/null; then
         echo "wan.sh: ended after $TIMEOUT seconds" >&2
         STATUS=124
     else
@@ -483,17 +375,18 @@ signal_job() {
     fi
 } 2>/dev/null
 end_job() {
-    local tries
-    if [ -n "$TIMER" ]; then
-        kill "$TIMER" 2>/dev/null || true
-        wait "$TIMER" 2>/dev/null || true
-        TIMER=''
-    fi
+    local tries helper patience=60
+    [ -n "${KEEP:-}" ] || [ -z "${INIT:-}" ] || patience=20 # what does not heed it by then ends with the emulation
+    for helper in "${HELPERS[@]}"; do
+        kill "$helper" 2>/dev/null || true
+        wait "$helper" 2>/dev/null || true
+    done
+    HELPERS=()
     [ -n "$JOB" ] || return 0
     signal_job TERM || true
     for ((tries = 0; tries < 100; tries++)); do
         started "$JOB" >/dev/null || break
-        ((tries != 60)) || signal_job KILL || true
+        ((tries != patience)) || signal_job KILL || true
         sleep 0.05
     done
     kill -KILL "$JOB" 2>/dev/null || true
@@ -507,10 +400,7 @@ enter() {
         ((LINKED == 0)) || usage "the emulation '$NAME' has its link already: no --sites, --ranks, --rate, ... here"
         KEEP=1
         attach
-        trap 'stop' EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM
-        trap 'exit 129' HUP
+        guard
     else
         NAME=run-$$
         start owned
@@ -522,7 +412,7 @@ run() {
     options 'LINK --name --timeout --bytes --mpirun' "$@"
     [ ${#REST[@]} -gt 0 ] || usage 'run: which program?'
     command -v mpirun >/dev/null || fail 'mpirun (Open MPI) is missing' 77
-    read -ra flags <<<"$MPIRUN"
+    read -ra flags <<<"$MPIRUN" || true
     why=$(obstacle)
     if [ -n "$why" ] && [ -z "$NAME" ]; then
         run_here "$why"
@@ -530,7 +420,7 @@ run() {
     fi
     enter
     settings sites
-    ranks=($RANKS)
+    read -ra ranks <<<"$RANKS"
     total=$((${RANKS// /+}))
     for ((site = 0; site < SITES; site++)); do hosts+=",site$site:${ranks[site]}"; done
     PIDFILE=$STATE/job-$$
@@ -540,19 +430,17 @@ run() {
     return "$STATUS"
 }
 run_here() { # WHY
-    local site ranks=($RANKS) line=()
+    local site ranks line=()
+    read -ra ranks <<<"$RANKS"
     printf 'wan.sh: no emulated WAN here (%s): running the same ranks on this host, link not slowed\n' "$1" >&2
     settings here
     for ((site = 0; site < SITES; site++)); do
         ((site == 0)) || line+=(:)
         line+=(-n "${ranks[site]}" "${flags[@]}" env DIST_SITE="site$site" "${REST[@]}")
     done
-    own_root
-    PIDFILE=$(mktemp "$ROOT/job-XXXXXX")
-    trap 'trap "" INT TERM HUP; end_job; rm -f "$PIDFILE"; rmdir "$ROOT" 2>/dev/null || true' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    trap 'exit 129' HUP
+    NAME=run-$$
+    take owned
+    PIDFILE=$STATE/job
     job here mpirun "${line[@]}"
     return "$STATUS"
 }
@@ -579,16 +467,15 @@ goodput() {
     ((SITES >= 2)) || usage 'goodput wants two sites'
     out=$STATE/goodput-$$
     PIDFILE=$out.pid TIMEOUT=$((TIME + 60))
-    in_site 1 iperf3 --server --one-off --bind "$NET.2" --port $PORT >/dev/null 2>&1 &
-    local server=$!
+    into 1 iperf3 --server --one-off --bind "$NET.2" --port $PORT
+    "${INSIDE[@]}" >/dev/null 2>&1 &
+    HELPERS=($!)
     for ((tries = 0; tries < 100; tries++)); do
         ! in_site 1 grep -qi "$(printf ':%04X 0*:0000 0A' $PORT)" /proc/net/tcp || break
         sleep 0.05
     done
     # the first second, while TCP finds the rate, does not count
     job 0 iperf3 --client "$NET.2" --port $PORT --bidir --time "$TIME" --omit 1 --parallel "$STREAMS" --json >"$out"
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
     awk -v seconds="$TIME" -v streams="$STREAMS" '
         /"error"/ { sub(/^[ \t]*"error":[ \t]*/, ""); print "wan.sh: iperf3: " $0 >"/dev/stderr"; failed = 1 }
         /"sum_received"/ { way = "there" }
@@ -640,7 +527,8 @@ execute() {
     whole 'exec: the site' "$site" 0 $((SITES - 1))
     [ ${#REST[@]} -gt 0 ] || usage 'exec: which command?'
     settings sites
-    in_site "$site" "${REST[@]}"
+    into "$site" "${REST[@]}"
+    exec "${INSIDE[@]}"
 }
 status_of() ( # STATE
     # shellcheck disable=SC1091
@@ -649,7 +537,7 @@ status_of() ( # STATE
     rate=unlimited congestion=${CONGESTION:-default}
     ((RATE == 0)) || rate=${RATE}bit/s
     printf 'name=%s state=%s sites=%d ranks=%s rate=%s delay=%dus loss=%s%% link=%s congestion=%s\n' \
-        "${1##*/}" $up "$SITES" "${RANKS// /,}" "$rate" "$DELAY" "$(percent "$LOSS")" "${LINK:-plain}" "$congestion"
+        "${1##*/}" $up "$SITES" "${RANKS// /,}" "$rate" "$DELAY" "$PERCENT" "${LINK:-plain}" "$congestion"
 )
 status() {
     local each found=0
@@ -669,7 +557,7 @@ down() {
         for each in "$ROOT"/*/; do
             each=${each%/}
             [ -d "$each" ] || continue
-            alive "$each" || demolish "$each"
+            in_use "$each" || demolish "$each"
         done
         rmdir "$ROOT" 2>/dev/null || true
         return
@@ -690,6 +578,5 @@ case $command in
 -h | --help | help) help ;;
 run | goodput | rtt | up | bytes | status | down) "$command" "$@" ;;
 exec) execute "$@" ;;
-__init) init "$@" ;;
 *) usage "unknown command '$command'" ;;
 esac
