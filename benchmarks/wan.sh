@@ -19,7 +19,7 @@
 #   --rate RATE          each site's link, in each direction: 200mbit, 1gbit, ... (default: not limited)
 #   --delay TIME         one way from site to site: 15ms makes a round trip of 30 ms (default: none)
 #   --loss PERCENT       of the packets on the way from site to site, drawn one by one (default: none)
-#   --seed N             of the losses (default 1)
+#   --seed N             of the losses that wan_link draws (default 1)
 #   --congestion NAME    TCP's congestion control between sites: cubic, bbr, ... (default: the machine's)
 #
 # run      sets up, runs the program under mpirun with DIST_SITE set to its site in each rank, cleans up, and ends

@@ -13,7 +13,7 @@ init() {
     local site pid pids=()
     mount --bind "$STATE/hosts" /etc/hosts
     ip link set lo up
-    ip link add wan type bridge forward_delay 0 2>/dev/null || ip link add wan type bridge
+    ip link add wan type bridge
     ip link set wan addrgenmode none up
     for ((site = 0; site < SITES; site++)); do
         unshare --net --uts --ipc --mount sleep infinity &
@@ -47,8 +47,9 @@ agent() { # PID...
 }
 
 # tbf's burst is what passes at once after an idle moment. 256k would be a quarter of a 1 MiB message at 1 Gbit/s for
-# nothing; 250 us of the rate is all that the kernel's timers need. It must hold one super-packet, else tbf cuts each to
-# pieces at a high price: so TCP is told to make none over 16 KiB. The queue is 50 ms of the rate.
+# nothing; 250 us of the rate is all that the kernel's timers need, and 32000 bytes hold a super-packet while the next is
+# made (tbf cuts up what is larger than the burst, at a high price: so TCP is told to make none over 16 KiB). The queue is
+# 50 ms of the rate.
 limit_rate() { # DEVICE, in this network namespace
     if ((RATE == 0)); then
         tc qdisc add dev "$1" root pfifo limit 10000
