@@ -37,6 +37,7 @@
 # Environment: TMPDIR holds the state. Open MPI's own settings (OMPI_MCA_*) win over those made here.
 # WAN_FORCE_LOCAL=1 does as if namespaces were not permitted.
 # Exit status: 2 usage, 77 not possible here (run: only if the link cannot be delayed), 1 failed, else the program's.
+
 # shellcheck disable=SC2015 # "a && b || fail" is meant so: fail ends
 # shellcheck disable=SC2034 # settings are named to be saved
 set -euo pipefail
