@@ -391,21 +391,21 @@ static void both_send_before_they_receive(void **state)
                  "is not reached: it waits for op 1 SEND", NULL);
 }
 
-/* Rank 1's op 2 waits for a copy, which is done, and for a message, which is not: the sentence names that. */
+/* Rank 1's op 2 waits for a message, which is not done, and for a copy, which is: the sentence names the
+ * first. */
 static void the_wait_that_is_not_done_is_named(void **state)
 {
     (void)state;
     plan_set set;
     set_begin(&set, 2, 4, 16);
-    dist_plan_copy(set.plan[1], elements(SCRATCH, 0, 2), elements(DATA, 0, 2));
-    for (int r = 0; r < 2; r++)
-        dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, 2, 2));
-    for (int r = 0; r < 2; r++)
-        dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r,
-                       elements(DATA, r == 0 ? 2 : 0, r == 0 ? 2 : 4));
-    set.plan[0]->op[0].src = elements(DATA, 0, 4);
+    for (int r = 0; r < 2; r++) {
+        dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, 0, 2));
+        if (r == 1)
+            dist_plan_copy(set.plan[r], elements(SCRATCH, 0, 2), elements(DATA, 2, 2));
+        dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 1 - r, elements(DATA, (uint64_t)r, 2));
+    }
     set_finish(&set);
-    expect_fault(&set, "rank 0 waits at op 0 SEND", "rank 1, whose op 2 RECV", "waits for op 1 SEND", NULL);
+    expect_fault(&set, "rank 0 waits at op 0 SEND", "rank 1, whose op 2 RECV", "waits for op 0 SEND", NULL);
 }
 
 static void a_collective_that_one_rank_does_not_reach(void **state)
