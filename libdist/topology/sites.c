@@ -75,6 +75,7 @@ static double pair_latency(const double *latency, int nodes, int a, int b)
 static double near_limit(const double *latency, int nodes)
 {
     const double always_near = 100e-6, factor = 8;
+    const double never_near = 1e-3; /* one way: 200 km of fibre */
     double smallest = -1;
     for (int a = 0; a < nodes; a++) {
         for (int b = 0; b < a; b++) {
@@ -83,7 +84,8 @@ static double near_limit(const double *latency, int nodes)
                 smallest = seconds;
         }
     }
-    return factor * smallest > always_near ? factor * smallest : always_near;
+    double limit = factor * smallest > always_near ? factor * smallest : always_near;
+    return limit < never_near ? limit : never_near;
 }
 
 /* The lowest node known to be in the same site; site[n] <= n holds throughout. */

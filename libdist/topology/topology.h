@@ -61,9 +61,9 @@ void dist_topology_destroy(dist_topology *topology);
  * not two words, or no line matches. */
 dist_status dist_site_from_file(const char *path, const char *host, char site[DIST_NAME_MAX]);
 
-/* Groups nodes into sites by measured latency: `latency` is nodes * nodes seconds; nodes nearer than 8 times
- * the smallest latency (and any closer than 100 microseconds) share a site, transitively. site[n] gets the
- * site number of node n. */
+/* Groups nodes into sites by measured latency: `latency` is nodes * nodes seconds, one way; nodes nearer than 8 times the
+ * smallest latency (and any closer than 100 microseconds, but none from a millisecond on) share a site, transitively. site[n]
+ * gets the site number of node n. */
 void dist_sites_from_latency(const double *latency, int nodes, int *site);
 
 /* Same ranks on the same nodes and sites give the same number on every rank. */

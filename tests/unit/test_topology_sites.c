@@ -175,12 +175,13 @@ static void sites_far_apart_are_found(void **state)
     expect_groups(with_single, 4, 30e-6, 0, 2e-3);
 }
 
-static void equal_latencies_are_one_site(void **state)
+static void equal_latencies_are_one_site_or_all_far(void **state)
 {
     (void)state;
-    const int one[MOST] = {0};
+    const int one[MOST] = {0}, each[] = {0, 1, 2, 3, 4};
     expect_groups(one, 5, 50e-6, 0, 0);
-    expect_groups(one, 5, 30e-3, 0, 0); /* nothing tells them apart */
+    expect_groups(one, 5, 900e-6, 0, 0);
+    expect_groups(each, 5, 0, 0, 1e-3); /* no machine room is that large */
 }
 
 static void one_node_or_none_is_no_trouble(void **state)
@@ -195,11 +196,11 @@ static void the_limit_is_eight_times_the_smallest(void **state)
 {
     (void)state;
     double latency[9] = {0};
-    set(latency, 3, 0, 1, 0.0625);
-    set(latency, 3, 0, 2, 0.5);
-    set(latency, 3, 1, 2, 0.5);
+    set(latency, 3, 0, 1, 0x1p-13);
+    set(latency, 3, 0, 2, 0x1p-10);
+    set(latency, 3, 1, 2, 0x1p-10);
     expect_sites(latency, 3, (int[]){0, 0, 1});
-    set(latency, 3, 1, 2, 0.4999);
+    set(latency, 3, 1, 2, 0x1p-10 * 0.999);
     expect_sites(latency, 3, (int[]){0, 0, 0});
 }
 
@@ -283,7 +284,7 @@ int main(void)
         cmocka_unit_test(malformed_lines_are_named),
         cmocka_unit_test(a_lan_with_noise_is_one_site),
         cmocka_unit_test(sites_far_apart_are_found),
-        cmocka_unit_test(equal_latencies_are_one_site),
+        cmocka_unit_test(equal_latencies_are_one_site_or_all_far),
         cmocka_unit_test(one_node_or_none_is_no_trouble),
         cmocka_unit_test(the_limit_is_eight_times_the_smallest),
         cmocka_unit_test(no_latency_at_all_is_near),
