@@ -24,7 +24,8 @@ static uint64_t encoded_bytes(const dist_spec *spec, uint64_t bytes)
 uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
 {
     const uint64_t block = coded(spec) ? spec->codec.block * sizeof(float) : 0;
-    const uint64_t grain = block > 4096 ? block : 4096; /* a whole number of blocks: block sizes are powers of two */
+    const uint64_t grain =
+        block > 4096 ? block : 4096; /* a whole number of blocks: block sizes are powers of two */
     const uint64_t sample = (uint64_t)1 << 24, encoded = encoded_bytes(spec, sample);
     uint64_t chunk = spec->chunk_bytes;
     if (chunk == 0) {

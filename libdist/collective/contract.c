@@ -51,31 +51,57 @@ static dist_claim output_of(const dist_spec *spec, int r, int i)
     return claim;
 }
 
-dist_status dist_contract_begin(dist_contract *contract, const dist_spec *spec)
+/* A send buffer stays as it was. A contract divides all outputs or none, so an average says nothing of it. */
+static bool keeps_input(const dist_spec *spec, int divisor)
 {
-    size_t ranks = (size_t)spec->topology->ranks;
-    size_t parts = spec->kind == DIST_ALL_GATHER ? ranks : 1;
-    bool reduces = spec->kind == DIST_ALL_REDUCE || spec->kind == DIST_REDUCE_SCATTER;
-    *contract = (dist_contract){.type = spec->type, .divisor = 1};
-    if (reduces && spec->reduction == DIST_AVERAGE && ranks > 1)
+    return !spec->in_place && spec->kind != DIST_BROADCAST && divisor == 1;
+}
+
+/* The word that a barrier reduces in scratch: nobody has it before everybody came. */
+static dist_spec word_of_barrier(const dist_spec *spec)
+{
+    dist_spec word = *spec;
+    word.type = DIST_INT32;
+    word.count = 1;
+    word.in_place = true;
+    return word;
+}
+
+static void fill(dist_contract *contract, const dist_spec *spec, dist_claim *input, dist_claim *output)
+{
+    int ranks = spec->topology->ranks, parts = spec->kind == DIST_ALL_GATHER ? ranks : 1;
+    for (int r = 0; r < ranks; r++) {
+        input[contract->inputs++] = input_of(spec, r);
+        for (int i = 0; i < parts; i++)
+            output[contract->outputs++] = output_of(spec, r, i);
+        if (keeps_input(spec, contract->divisor))
+            output[contract->outputs++] = input_of(spec, r);
+    }
+    contract->input = input;
+    contract->output = output;
+}
+
+dist_status dist_contract_begin(dist_contract *contract, const dist_spec *request)
+{
+    dist_spec spec = *request;
+    size_t ranks = (size_t)spec.topology->ranks;
+    bool reduces = spec.kind == DIST_ALL_REDUCE || spec.kind == DIST_REDUCE_SCATTER;
+    DIST_TRY(dist_choose(&spec));
+    if (spec.kind == DIST_BARRIER)
+        spec = word_of_barrier(&spec);
+    *contract = (dist_contract){.type = spec.type, .divisor = 1};
+    if (reduces && spec.reduction == DIST_AVERAGE && ranks > 1)
         contract->divisor = (int)ranks;
-    if (spec->kind == DIST_BARRIER)
-        return DIST_OK;
-    dist_claim *inputs = malloc(ranks * sizeof *inputs), *outputs = malloc(ranks * parts * sizeof *outputs);
-    if (!inputs || !outputs) {
-        free(inputs);
-        free(outputs);
+    if (spec.kind == DIST_BARRIER && (spec.algo.kind == DIST_ALGO_MPI || ranks == 1))
+        return DIST_OK; /* the wire's own barrier has no word */
+    size_t parts = spec.kind == DIST_ALL_GATHER ? ranks + 1 : 2;
+    dist_claim *input = malloc(ranks * sizeof *input), *output = malloc(ranks * parts * sizeof *output);
+    if (!input || !output) {
+        free(input);
+        free(output);
         return dist_fail(DIST_ERR_MEMORY, "no memory for the claims of %zu ranks", ranks);
     }
-    for (size_t r = 0; r < ranks; r++) {
-        inputs[r] = input_of(spec, (int)r);
-        for (size_t i = 0; i < parts; i++)
-            outputs[r * parts + i] = output_of(spec, (int)r, (int)i);
-    }
-    contract->input = inputs;
-    contract->inputs = ranks;
-    contract->output = outputs;
-    contract->outputs = ranks * parts;
+    fill(contract, &spec, input, output);
     return DIST_OK;
 }
 

@@ -20,17 +20,21 @@ typedef struct probe {
     int rank;
 } probe;
 
-/* Rank a sends `bytes` to b in pieces; b answers with a word of each when all have come. Others have an empty plan. */
+/* Rank a sends `bytes` to b in pieces; b answers with a word of each when all have come. Others have an empty
+ * plan. */
 static dist_plan *round_trip(const probe *p, int a, int b, uint64_t bytes)
 {
-    dist_plan *plan = dist_plan_create(p->rank, p->topology->ranks, "probe of %llu bytes from rank %d to rank %d",
-                                       (unsigned long long)bytes, a, b);
+    dist_plan *plan =
+        dist_plan_create(p->rank, p->topology->ranks, "probe of %llu bytes from rank %d to rank %d",
+                         (unsigned long long)bytes, a, b);
     if (!plan || (p->rank != a && p->rank != b))
         return plan;
     int channel = dist_channel(p->topology, a, b), peer = p->rank == a ? b : a;
     uint64_t words = (bytes + PROBE_PIECE - 1) / PROBE_PIECE * PING_BYTES, word = 0;
-    dist_slice data = dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, bytes, "probe"), 0, bytes);
-    dist_slice answer = dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, words, "answer"), 0, words);
+    dist_slice data =
+        dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, bytes, "probe"), 0, bytes);
+    dist_slice answer =
+        dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_SCRATCH, words, "answer"), 0, words);
     DIST_PIECES(data, PROBE_PIECE, at)
     {
         dist_slice piece = dist_part(data, at, dist_least(PROBE_PIECE, bytes - at));

@@ -72,9 +72,7 @@ void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
 /* Adds a SEND that starts to the counters. */
 void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op);
 
-/* express.c. Whether a plan is short, and the way to run such a plan when nothing else is in flight: by the
- * caller, op after op. */
-bool dist_plan_is_short(const dist_plan *plan);
+/* express.c. Runs a short plan when nothing else is in flight: by the caller, op after op. */
 dist_status dist_task_express(dist_task *task);
 
 /* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.

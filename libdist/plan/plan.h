@@ -122,6 +122,10 @@ uint64_t dist_plan_bytes(const dist_plan *plan, dist_buffer_kind kind);
 /* The same ops, buffers and label give the same number on any machine. */
 uint64_t dist_plan_hash(const dist_plan *plan);
 
+/* Whether it has so few ops on so few bytes that running them one after the other beats the bookkeeping of running
+ * them at once. */
+bool dist_plan_is_short(const dist_plan *plan);
+
 /* Whether an op reads its dst as well as writing it. */
 static inline bool dist_op_updates(const dist_op *op)
 {

@@ -68,6 +68,7 @@ static dist_status check_all(dist_verifier *verifier)
     DIST_TRY(dist_verify_shape(verifier));
     DIST_TRY(dist_verify_messages(verifier));
     DIST_TRY(dist_verify_races(verifier));
+    DIST_TRY(dist_verify_order(verifier));
     return dist_verify_run(verifier);
 }
 

@@ -55,6 +55,7 @@ dist_status dist_verify_shape(const dist_verifier *verifier);
 dist_status dist_verify_messages(dist_verifier *verifier);
 dist_status dist_verify_races(const dist_verifier *verifier);
 dist_status dist_verify_run(const dist_verifier *verifier);
+dist_status dist_verify_order(const dist_verifier *verifier);
 
 /* ---- verify_sets.c: sets of ranks, each kept once, so that equal sets have equal numbers ---- */
 
