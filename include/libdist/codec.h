@@ -17,10 +17,17 @@
  * vector unit.
  *
  * Block quantization, qmax = 127 (int8) or 7 (int4), for each block of h = x + feedback:
- *     a = max |h|;  scale = a * (1/qmax), rounded to the scale's type;  q = clamp(rint(h / scale), -qmax,
- * qmax), ties to even; feedback' = h - q * scale. A block with a NaN or an infinity gets scale NaN and q = 0,
- * leaves its feedback unchanged, and decodes to NaN. A block whose scale is 0 gets q = 0 and feedback' = h.
- * -128 and -8 are never written.
+ *
+ *     a = max |h|
+ *     scale = a * (1/qmax), rounded to the scale's type
+ *     q = clamp(rint(h / scale), -qmax, qmax), ties to even
+ *     feedback' = h - q * scale
+ *
+ * A block with a NaN or an infinity gets scale NaN and q = 0, leaves its feedback unchanged, and decodes to NaN. A
+ * block whose scale is 0 gets q = 0 and feedback' = h. -128 and -8 are never written. The bytes are the scales of all
+ * blocks, then the codes (int4: the even element in the low half of a byte); little endian. In bf16 an element that is
+ * not finite, or becomes infinite by rounding, counts as a non-finite block of its own. Every NaN that is computed is
+ * the same pattern.
  */
 #ifndef LIBDIST_CODEC_H
 #define LIBDIST_CODEC_H
@@ -48,7 +55,8 @@ DIST_API const char *dist_codec_text(const dist_codec *codec);
  */
 DIST_API uint64_t dist_codec_encoded_bytes(const dist_codec *codec, uint64_t count);
 
-/* Encodes count float32. `feedback` (count float32, read and updated) may be NULL: then none is used.
+/* Encodes count float32. `feedback` (count float32, read and updated; left alone by a codec with ef=none) may be NULL:
+ * then none is used.
  * `encoded` has room for dist_codec_encoded_bytes. *nonfinite, when not NULL, gets the number of blocks with
  * a NaN or an infinity. */
 DIST_API dist_status dist_codec_encode(const dist_codec *codec, const float *values, float *feedback,

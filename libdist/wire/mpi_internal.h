@@ -4,7 +4,7 @@
 
 #include "wire/mpi.h"
 
-/* The first three match MPI_Type_match_size's view of ours; the 16-bit floats are made here. */
+/* MPI 3 has no 16-bit floats: these are made of bytes, with operations of their own. */
 typedef struct dist_mpi_types {
     MPI_Datatype float16, bfloat16;
     MPI_Op float16_op[DIST_REDUCTIONS], bfloat16_op[DIST_REDUCTIONS];
