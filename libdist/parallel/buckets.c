@@ -6,6 +6,27 @@
 
 #define GRADIENT_ALIGNMENT 64 /* bytes: programs write vectors there */
 
+static uint64_t padded_bytes(const dist_parameter *parameter)
+{
+    uint64_t bytes = parameter->count * dist_type_bytes(parameter->type);
+    return (bytes + GRADIENT_ALIGNMENT - 1) / GRADIENT_ALIGNMENT * GRADIENT_ALIGNMENT;
+}
+
+/* Nothing is left to hide the last bucket behind: cuts about `bytes` off its end, if something stays before them. */
+static size_t cut_last(const dist_parameter *parameters, uint64_t bytes, dist_placement *place,
+                       size_t buckets)
+{
+    size_t cut = 0;
+    uint64_t used = 0;
+    while (place[cut].bucket == buckets - 1 && used + padded_bytes(&parameters[cut]) <= bytes)
+        used += padded_bytes(&parameters[cut++]);
+    if (cut == 0 || place[cut].bucket != buckets - 1)
+        return buckets;
+    for (used = 0; cut-- > 0; used += padded_bytes(&parameters[cut]))
+        place[cut] = (dist_placement){buckets, used};
+    return buckets + 1;
+}
+
 size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t first, uint64_t bytes,
                           dist_placement *place)
 {
@@ -13,17 +34,16 @@ size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t f
     uint64_t used = 0;
     dist_type type = DIST_TYPES;
     for (size_t i = n; i-- > 0;) {
-        uint64_t size = parameters[i].count * dist_type_bytes(parameters[i].type);
-        uint64_t most = buckets == 1 ? first : bytes;
+        uint64_t size = padded_bytes(&parameters[i]), most = buckets == 1 ? first : bytes;
         if (buckets == 0 || parameters[i].type != type || (used > 0 && used + size > most)) {
             buckets++;
             used = 0;
             type = parameters[i].type;
         }
         place[i] = (dist_placement){buckets - 1, used};
-        used += (size + GRADIENT_ALIGNMENT - 1) / GRADIENT_ALIGNMENT * GRADIENT_ALIGNMENT;
+        used += size;
     }
-    return buckets;
+    return buckets > 1 && n > 1 ? cut_last(parameters, first, place, buckets) : buckets;
 }
 
 static uint64_t hash_shape(const dist_parameter *parameters, const dist_placement *place, size_t n,
