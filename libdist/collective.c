@@ -1,249 +1,21 @@
-/* The public collectives: check arguments, find or make the task, run it. */
+/* The public collectives. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/type.h"
-#include "collective/collective.h"
-#include "context_internal.h"
+#include "call.h"
 
 struct dist_request {
     dist_task *task;
 };
 
-/* What one public call asks for. */
-typedef struct call {
-    const char *name;
-    dist_collective_kind kind;
-    const void *send;
-    void *receive;
-    size_t count;
-    dist_type type;
-    dist_reduction reduction;
-    int root;
-    const dist_collective_options *options;
-} call;
-
-static dist_status check_buffers(const call *c, uint64_t ranks)
+static dist_status prepare(dist_context *context, const dist_call *c, dist_request **out)
 {
-    bool broadcast = c->kind == DIST_BROADCAST;
-    if (c->count == 0)
-        return DIST_OK;
-    if (!c->receive || (!c->send && !broadcast))
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: a buffer of %zu elements is NULL", c->name, c->count);
-    if (c->count > (UINT64_MAX >> 8) / dist_type_bytes(c->type) / ranks)
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: %zu elements are more than memory holds", c->name, c->count);
-    if (broadcast || c->send == DIST_IN_PLACE)
-        return DIST_OK;
-    uint64_t part = c->count * dist_type_bytes(c->type);
-    uint64_t in = c->kind == DIST_REDUCE_SCATTER ? part * ranks : part;
-    uint64_t out = c->kind == DIST_ALL_GATHER ? part * ranks : part;
-    const char *send = c->send, *receive = c->receive;
-    if (send < receive + out && receive < send + in)
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: the buffers overlap; pass DIST_IN_PLACE as the send buffer",
-                         c->name);
-    return DIST_OK;
-}
-
-static dist_status check(dist_context *context, const call *c)
-{
-    int ranks = context->wire->ranks;
-    if (!dist_type_valid(c->type))
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: %d is not a dist_type", c->name, (int)c->type);
-    if (!dist_reduction_valid(c->reduction))
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: %d is not a dist_reduction", c->name, (int)c->reduction);
-    if (c->root < 0 || c->root >= ranks)
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: root %d; ranks go from 0 to %d", c->name, c->root,
-                         ranks - 1);
-    const dist_collective_options *options = c->options;
-    if (options && (options->size < sizeof *options || options->version != DIST_COLLECTIVE_OPTIONS_VERSION))
-        return dist_fail(
-            DIST_ERR_ARGUMENT,
-            "%s: options have size %zu and version %d; start them with DIST_COLLECTIVE_OPTIONS_INIT", c->name,
-            options->size, options->version);
-    return check_buffers(c, (uint64_t)ranks);
-}
-
-/* Codecs are lossy, so a plain collective uses one only where the call itself names it. */
-static dist_status spec_of(dist_context *context, const call *c, dist_spec *spec)
-{
-    const char *codec = c->options && c->options->codec ? c->options->codec : "none";
-    DIST_TRY(check(context, c));
-    DIST_TRY(dist_context_spec(context, c->options ? c->options->algo : NULL, codec, spec));
-    spec->kind = c->kind;
-    spec->type = c->type;
-    spec->reduction = c->reduction;
-    spec->root = c->root;
-    spec->count = c->count;
-    spec->in_place = c->send == DIST_IN_PLACE;
-    return dist_choose(spec);
-}
-
-/* Addresses of the plan's USER buffers, in their order. */
-static void users_of(const call *c, const dist_spec *spec, void *user[2])
-{
-    uint64_t before = spec->count * dist_type_bytes(spec->type) * (uint64_t)spec->rank;
-    user[0] = spec->in_place || spec->kind == DIST_BROADCAST ? c->receive : (void *)(uintptr_t)c->send;
-    user[1] = c->receive;
-    if (spec->in_place && (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER))
-        user[0] = (char *)c->receive - (spec->kind == DIST_REDUCE_SCATTER ? before : 0);
-}
-
-static dist_status make_task(dist_context *context, const dist_spec *spec, void *user[2], dist_task **task)
-{
-    dist_plan *plan;
-    DIST_TRY(dist_engine_status(context->engine));
-    DIST_TRY(dist_collective_plan(&plan, spec));
-    return dist_task_create(task, context->engine, plan, user);
-}
-
-/* What a call without a request was, so that the same call again is known by its words and addresses. */
-struct dist_cached {
-    dist_spec spec;
-    dist_task *task;
-    call call;
-    char algo[32], codec[32]; /* the words of call.options; "" when it had none */
-    dist_cached *next;
-};
-
-static bool same_word(const char *kept, const char *given)
-{
-    return strcmp(kept, given ? given : "") == 0;
-}
-
-static bool same_call(const dist_cached *entry, const call *c)
-{
-    const call *kept = &entry->call;
-    return kept->kind == c->kind && kept->receive == c->receive && kept->send == c->send &&
-           kept->count == c->count && kept->type == c->type && kept->reduction == c->reduction &&
-           kept->root == c->root && same_word(entry->algo, c->options ? c->options->algo : NULL) &&
-           same_word(entry->codec, c->options ? c->options->codec : NULL);
-}
-
-static bool same_spec(const dist_spec *a, const dist_spec *b)
-{
-    return a->kind == b->kind && a->count == b->count && a->type == b->type && a->reduction == b->reduction &&
-           a->root == b->root && a->in_place == b->in_place && a->algo.kind == b->algo.kind &&
-           a->algo.shots == b->algo.shots && strcmp(a->codec.text, b->codec.text) == 0;
-}
-
-static void remember(dist_cached *entry, const call *c)
-{
-    entry->call = *c;
-    entry->call.options = NULL;
-    snprintf(entry->algo, sizeof entry->algo, "%s", c->options && c->options->algo ? c->options->algo : "");
-    snprintf(entry->codec, sizeof entry->codec, "%s",
-             c->options && c->options->codec ? c->options->codec : "");
-}
-
-/* Takes the entry that does what `spec` asks out of the cache (*found), or else, when it is full, the one
- * that was not used for longest. The order is the same on all ranks because calls are. */
-static dist_cached *take_cached(dist_context *context, const dist_spec *spec, bool *found)
-{
-    int length = 0;
-    dist_cached **last = NULL;
-    for (dist_cached **link = &context->cache; *link; link = &(*link)->next, length++) {
-        last = link;
-        if (same_spec(&(*link)->spec, spec)) {
-            dist_cached *entry = *link;
-            *link = entry->next;
-            *found = true;
-            return entry;
-        }
-    }
-    *found = false;
-    if (length < DIST_CACHE_MOST)
-        return NULL;
-    dist_cached *oldest = *last;
-    *last = NULL;
-    return oldest;
-}
-
-static dist_status make_cached(dist_context *context, const dist_spec *spec, void *user[2], dist_cached **out)
-{
-    dist_cached *entry = calloc(1, sizeof *entry);
-    if (!entry)
-        return dist_fail(DIST_ERR_MEMORY, "no memory for a collective");
-    entry->spec = *spec;
-    dist_status status = make_task(context, spec, user, &entry->task);
-    if (status < 0) {
-        free(entry);
-        return status;
-    }
-    *out = entry;
-    return DIST_OK;
-}
-
-static dist_status free_cached(dist_cached *entry)
-{
-    dist_status status = dist_task_destroy(entry->task);
-    free(entry);
-    return status;
-}
-
-void dist_context_forget(dist_context *context)
-{
-    while (context->cache) {
-        dist_cached *entry = context->cache;
-        context->cache = entry->next;
-        free_cached(entry);
-    }
-}
-
-/* A call that was not made before in exactly this way: another plan, or the same on other memory. */
-static dist_status run_new(dist_context *context, const call *c)
-{
-    dist_spec spec;
-    void *user[2];
-    bool found;
-    DIST_TRY(spec_of(context, c, &spec));
-    users_of(c, &spec, user);
-    dist_cached *entry = take_cached(context, &spec, &found);
-    if (entry && !found)
-        DIST_TRY(free_cached(entry));
-    if (!found)
-        DIST_TRY(make_cached(context, &spec, user, &entry));
-    entry->next = context->cache;
-    context->cache = entry;
-    remember(entry, c);
-    if (found) {
-        dist_status status = dist_task_bind(entry->task, user);
-        if (status < 0) {
-            entry->call.count = SIZE_MAX; /* bound to nothing: no call is the same */
-            return status;
-        }
-    }
-    return dist_task_run(entry->task);
-}
-
-static dist_status run(dist_context *context, const call *c)
-{
-    dist_cached **link = &context->cache;
-    while (*link && !same_call(*link, c))
-        link = &(*link)->next;
-    if (!*link)
-        return run_new(context, c);
-    dist_cached *entry = *link;
-    if (link != &context->cache) { /* to the front: the most recently used */
-        *link = entry->next;
-        entry->next = context->cache;
-        context->cache = entry;
-    }
-    return dist_task_run(entry->task);
-}
-
-static dist_status prepare(dist_context *context, const call *c, dist_request **out)
-{
-    dist_spec spec;
-    void *user[2];
     if (!out)
         return dist_fail(DIST_ERR_ARGUMENT, "%s: the place for the request is NULL", c->name);
     *out = NULL;
-    DIST_TRY(spec_of(context, c, &spec));
-    users_of(c, &spec, user);
     dist_request *request = calloc(1, sizeof *request);
     if (!request)
         return dist_fail(DIST_ERR_MEMORY, "no memory for a request");
-    dist_status status = make_task(context, &spec, user, &request->task);
+    dist_status status = dist_call_prepare(context, c, &request->task);
     if (status < 0) {
         free(request);
         return status;
@@ -256,8 +28,8 @@ dist_status dist_all_reduce(dist_context *context, const void *send, void *recei
                             dist_type type, dist_reduction reduction, const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return run(context,
-               &(call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options});
+    return dist_call_run(
+        context, &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options});
 }
 
 dist_status dist_reduce_scatter(dist_context *context, const void *send, void *receive, size_t count,
@@ -265,29 +37,31 @@ dist_status dist_reduce_scatter(dist_context *context, const void *send, void *r
                                 const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return run(context,
-               &(call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type, reduction, 0, options});
+    return dist_call_run(context, &(dist_call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type,
+                                               reduction, 0, options});
 }
 
 dist_status dist_all_gather(dist_context *context, const void *send, void *receive, size_t count,
                             dist_type type, const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return run(context, &(call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options});
+    return dist_call_run(
+        context, &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options});
 }
 
 dist_status dist_broadcast(dist_context *context, void *buffer, size_t count, dist_type type, int root,
                            const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return run(context,
-               &(call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options});
+    return dist_call_run(
+        context, &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options});
 }
 
 dist_status dist_barrier(dist_context *context)
 {
     DIST_CHECK_CONTEXT(context);
-    return run(context, &(call){__func__, DIST_BARRIER, NULL, NULL, 0, DIST_INT32, DIST_SUM, 0, NULL});
+    return dist_call_run(context,
+                         &(dist_call){__func__, DIST_BARRIER, NULL, NULL, 0, DIST_INT32, DIST_SUM, 0, NULL});
 }
 
 dist_status dist_reduce_scalars(dist_context *context, double *values, size_t count, dist_reduction reduction)
@@ -295,8 +69,8 @@ dist_status dist_reduce_scalars(dist_context *context, double *values, size_t co
     dist_collective_options options = DIST_COLLECTIVE_OPTIONS_INIT;
     DIST_CHECK_CONTEXT(context);
     options.algo = "doubling";
-    return run(context, &(call){__func__, DIST_ALL_REDUCE, DIST_IN_PLACE, values, count, DIST_FLOAT64,
-                                reduction, 0, &options});
+    return dist_call_run(context, &(dist_call){__func__, DIST_ALL_REDUCE, DIST_IN_PLACE, values, count,
+                                               DIST_FLOAT64, reduction, 0, &options});
 }
 
 dist_status dist_all_reduce_init(dist_context *context, const void *send, void *receive, size_t count,
@@ -305,7 +79,7 @@ dist_status dist_all_reduce_init(dist_context *context, const void *send, void *
 {
     DIST_CHECK_CONTEXT(context);
     return prepare(context,
-                   &(call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options},
+                   &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options},
                    request);
 }
 
@@ -314,9 +88,10 @@ dist_status dist_reduce_scatter_init(dist_context *context, const void *send, vo
                                      const dist_collective_options *options, dist_request **request)
 {
     DIST_CHECK_CONTEXT(context);
-    return prepare(context,
-                   &(call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type, reduction, 0, options},
-                   request);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type, reduction, 0, options},
+        request);
 }
 
 dist_status dist_all_gather_init(dist_context *context, const void *send, void *receive, size_t count,
@@ -325,7 +100,7 @@ dist_status dist_all_gather_init(dist_context *context, const void *send, void *
 {
     DIST_CHECK_CONTEXT(context);
     return prepare(context,
-                   &(call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options},
+                   &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options},
                    request);
 }
 
@@ -334,7 +109,7 @@ dist_status dist_broadcast_init(dist_context *context, void *buffer, size_t coun
 {
     DIST_CHECK_CONTEXT(context);
     return prepare(context,
-                   &(call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options},
+                   &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options},
                    request);
 }
 
