@@ -84,14 +84,17 @@ static void write_times(const gpt_report *report, FILE *file)
     const gpt_history *history = &report->history;
     const double step = gpt_history_median(history, GPT_STEP);
     const double exposed = gpt_history_median(history, GPT_EXPOSED);
+    const double last = gpt_history_median(history, GPT_EXPOSED_LAST);
     const double communication = gpt_history_median(history, GPT_COMMUNICATION);
     const double tokens = (double)(report->batch * report->context);
     write_field(file, "step_ms_median", "%.3f", step * 1e3);
     write_field(file, "compute_ms_median", "%.3f", gpt_history_median(history, GPT_COMPUTE) * 1e3);
     write_field(file, "exposed_ms_median", "%.3f", exposed * 1e3);
+    write_field(file, "exposed_last_rank_ms_median", "%.3f", last * 1e3);
     write_field(file, "communication_ms_median", "%.3f", communication * 1e3);
     write_field(file, "codec_ms_median", "%.3f", gpt_history_median(history, GPT_CODEC) * 1e3);
     write_field(file, "exposed_fraction", "%.4f", communication > 0 ? exposed / communication : 0);
+    write_field(file, "exposed_last_rank_fraction", "%.4f", communication > 0 ? last / communication : 0);
     write_field(file, "tokens_per_second", "%.1f", step > 0 ? tokens / step : 0);
 }
 

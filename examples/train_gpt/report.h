@@ -7,12 +7,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The figures of one step, averaged over ranks. Times in seconds. */
+/* The figures of one step, averaged over ranks but for one. Times in seconds. */
 typedef enum gpt_figure {
     GPT_LOSS,
-    GPT_STEP,          /* from the first forward to the end of the optimizer */
-    GPT_COMPUTE,       /* of that: not waiting for gradients */
-    GPT_EXPOSED,       /* of that: waiting */
+    GPT_STEP,         /* from the first forward to the end of the optimizer */
+    GPT_COMPUTE,      /* of that: not waiting for gradients */
+    GPT_EXPOSED,      /* of that: waiting */
+    GPT_EXPOSED_LAST, /* the same on the rank that waits least: the others wait for that rank's compute too */
     GPT_COMMUNICATION, /* with at least one bucket in flight */
     GPT_CODEC,         /* encoding and decoding */
     GPT_ACROSS,        /* bytes that a rank sent to other sites */

@@ -169,7 +169,12 @@ static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
     figures[GPT_COMMUNICATION] = stats.communication;
     figures[GPT_CODEC] = stats.codec;
     figures[GPT_ACROSS] = (double)stats.bytes_across;
-    return dist_reduce_scalars(t->context, figures, GPT_FIGURES, DIST_AVERAGE);
+    double least = stats.exposed;
+    status = dist_reduce_scalars(t->context, figures, GPT_FIGURES, DIST_AVERAGE);
+    if (status == DIST_OK)
+        status = dist_reduce_scalars(t->context, &least, 1, DIST_MIN);
+    figures[GPT_EXPOSED_LAST] = least;
+    return status;
 }
 
 /* The loss of as many held-out sequences as a step trains on. */
