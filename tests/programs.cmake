@@ -25,3 +25,9 @@ foreach(script IN LISTS scripts)
     string(REGEX REPLACE "^test_" "" name "${stem}")
     dist_test(package/${name} package 300 ${script} ${PROJECT_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR}/${name})
 endforeach()
+
+if(TARGET train_gpt AND CBLAS_FOUND)
+    dist_test(examples/demo examples 400 "${PROJECT_SOURCE_DIR}/examples/demo.sh" --quick --bin ${bin}
+              --out "${CMAKE_CURRENT_BINARY_DIR}/demo")
+    set_tests_properties(examples/demo PROPERTIES RUN_SERIAL ON)
+endif()
