@@ -15,6 +15,7 @@ typedef struct proposal {
     uint32_t sequences;   /* tags that its plan needs */
     uint32_t wants_space; /* it has collectives of the wire */
     uint64_t spaces_used;
+    uint64_t balance; /* hash of its messages: over all ranks the sum is 0 when every SEND meets its RECV */
 } proposal;
 
 /* The messages at the head of a plan, for finding the first one that does not fit. */
@@ -28,6 +29,31 @@ typedef struct message_record {
     uint8_t used;
 } message_record;
 
+static uint64_t message_hash(int from, int to, const dist_op *op, uint64_t bytes)
+{
+    const uint64_t words[] = {(uint64_t)from, (uint64_t)to, op->channel, op->sequence, bytes};
+    uint64_t hash = 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        hash = (hash ^ words[i]) * 0xbf58476d1ce4e5b9u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+/* What this rank sends, less what it receives, as hashes of who, to whom, in which order and how much. */
+static uint64_t balance_of(const dist_plan *plan)
+{
+    uint64_t balance = 0;
+    for (size_t i = 0; i < plan->ops; i++) {
+        const dist_op *op = &plan->op[i];
+        if (op->kind == DIST_OP_SEND)
+            balance += message_hash(plan->rank, op->peer, op, op->src.bytes);
+        else if (op->kind == DIST_OP_RECV)
+            balance -= message_hash(op->peer, plan->rank, op, op->dst.bytes);
+    }
+    return balance;
+}
+
 static void propose(const dist_task *task, proposal *mine)
 {
     const dist_engine *engine = task->engine;
@@ -36,6 +62,7 @@ static void propose(const dist_task *task, proposal *mine)
     mine->number = engine->agreements;
     mine->sequences = task->plan->sequences;
     mine->spaces_used = engine->spaces_used;
+    mine->balance = balance_of(task->plan);
     for (const dist_task *live = engine->live; live; live = live->next_live)
         if (live->tag + live->tags > mine->tag_floor)
             mine->tag_floor = live->tag + live->tags;
@@ -105,19 +132,22 @@ static void first_difference(dist_task *task, const dist_patience *patience, cha
 
 static dist_status compare(dist_task *task, const proposal *all, const dist_patience *patience)
 {
-    int ranks = task->plan->ranks;
+    int other = 0;
+    uint64_t balance = all[0].balance;
     char where[256];
-    for (int r = 1; r < ranks; r++) {
-        if (strcmp(all[0].label, all[r].label) == 0 && all[0].number == all[r].number)
-            continue;
-        first_difference(task, patience, where, sizeof where);
-        return dist_fail(DIST_ERR_MISMATCH,
-                         "ranks disagree: rank 0 prepares '%s' as its number %u, rank %d prepares '%s' as "
-                         "its number %u%s%s",
-                         all[0].label, all[0].number, r, all[r].label, all[r].number,
-                         where[0] ? "; first op that differs: " : "", where);
+    for (int r = 1; r < task->plan->ranks; r++) {
+        balance += all[r].balance;
+        if (other == 0 && (strcmp(all[0].label, all[r].label) != 0 || all[0].number != all[r].number))
+            other = r;
     }
-    return DIST_OK;
+    if (other == 0 && balance == 0)
+        return DIST_OK;
+    first_difference(task, patience, where, sizeof where);
+    return dist_fail(
+        DIST_ERR_MISMATCH,
+        "ranks disagree: rank 0 prepares '%s' as its number %u, rank %d prepares '%s' as its number %u%s%s",
+        all[0].label, all[0].number, other, all[other].label, all[other].number,
+        where[0] ? "; first op that differs: " : "", where);
 }
 
 static dist_status take_tags(dist_task *task, const proposal *all)
