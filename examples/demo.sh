@@ -74,12 +74,15 @@ train() {
     }
     sed -n 's/^site=.* tx=\([0-9]*\) .*/\1/p' "$out/errors" >"$out/link"
     grep -v '^site=' "$out/errors" >&2 || true
+    ! grep -q 'link not slowed' "$out/errors" || link='a link that is not slowed'
 }
 
 # Adds to a report what the link's interfaces counted. MPI does not tell which of its bytes cross sites: there the
 # count stands in.
 add_link_bytes() { # REPORT
-    bytes=$(awk -v steps="$steps" '{ sum += $1 } END { if (NR) printf "%.0f", sum / steps; else print "null" }' "$out/link")
+    bytes=$(awk -v steps="$steps" '
+        { sum += $1 }
+        END { if (NR) printf "%.0f", sum / steps; else print "null" }' "$out/link")
     sed "s/^  \"wan_bytes_per_step\": null,/  \"wan_bytes_per_step\": $bytes,/
         s/^  \"wan_bytes_total\".*/&\n  \"link_bytes_per_step\": $bytes,/" "$1" >"$1.new"
     mv "$1.new" "$1"
@@ -112,7 +115,7 @@ row() { # REPORT
 }
 
 table() {
-    say "Two sites of two ranks, $rate between them, $(field params "$out/hier-none.json") parameters, $steps steps"
+    say "Two sites of two ranks, $link between them, $(field params "$out/hier-none.json") parameters, $steps steps"
     printf '%-5s %-6s %10s %10s %9s %11s %11s %10s %9s  %s\n' algo codec 'loss first' 'loss last' 'step ms' \
         'compute ms' 'exposed ms' 'link MB' speedup identical
     for report; do row "$report"; done
@@ -151,7 +154,8 @@ compare() {
 # On two cores each gets one rank of either site; left alone, the kernel now and then runs three on one core and one
 # on the other, and all wait for the three.
 bind=
-[ "$(nproc)" != 2 ] || bind='--bind-to core:if-supported'
+[ "$(nproc)" != 2 ] || bind='--bind-to core:overload-allowed:if-supported'
+link=$rate
 progress=lines
 [ ! -t 1 ] || progress=line
 [ -n "$bin" ] || prepare
