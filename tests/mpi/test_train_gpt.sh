@@ -77,7 +77,7 @@ close_to int8 none 0.01
 close_to int4 none 0.03
 awk -v none="$(value wan_bytes_per_step none)" -v int8="$(value wan_bytes_per_step int8)" \
     -v int4="$(value wan_bytes_per_step int4)" 'BEGIN { exit !(int8 < none / 3.5 && int4 < none / 6 && int4 > 0) }' ||
-    problem "bytes across: $(value wan_bytes_per_step none), $(value wan_bytes_per_step int8), $(value wan_bytes_per_step int4)"
+    problem "bytes across: $(for codec in none int8 int4; do value wan_bytes_per_step $codec; done)"
 
 # Bad input: a sentence, exit code 2, and no rank waits for another until its deadline.
 refused() { # PART-OF-THE-SENTENCE RANKS OPTION...
