@@ -25,8 +25,9 @@ static void finish_task(dist_engine *engine, dist_task *task)
         link = &(*link)->next;
     *link = task->next;
     task->stats.finished = dist_now();
+    int64_t busy_since = engine->busy_since; /* a start may write it as soon as nothing is in flight */
     if (atomic_fetch_sub(&engine->in_flight, 1) == 1)
-        engine->counters.seconds_busy += dist_seconds(task->stats.finished - engine->busy_since);
+        engine->counters.seconds_busy += dist_seconds(task->stats.finished - busy_since);
     atomic_store_explicit(&task->state, DIST_TASK_IDLE, memory_order_release);
 }
 

@@ -238,6 +238,16 @@ static void drive_until(dist_task *task, int64_t until)
     pthread_mutex_unlock(&engine->drive);
 }
 
+/* A caller stops driving: what is still in flight is the thread's again. */
+static void leave(dist_engine *engine)
+{
+    if (atomic_fetch_sub(&engine->waiters, 1) > 1 || !engine->has_thread || atomic_load(&engine->in_flight) == 0)
+        return;
+    pthread_mutex_lock(&engine->gate);
+    pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->gate);
+}
+
 dist_status dist_task_wait(dist_task *task, double timeout)
 {
     dist_engine *engine = task->engine;
@@ -246,12 +256,7 @@ dist_status dist_task_wait(dist_task *task, double timeout)
         return status;
     atomic_fetch_add(&engine->waiters, 1);
     drive_until(task, timeout > 0 ? dist_deadline(timeout) : INT64_MAX);
-    atomic_fetch_sub(&engine->waiters, 1);
-    if (engine->has_thread && atomic_load(&engine->in_flight) > 0) {
-        pthread_mutex_lock(&engine->gate);
-        pthread_cond_signal(&engine->work);
-        pthread_mutex_unlock(&engine->gate);
-    }
+    leave(engine);
     status = outcome(task);
     if (status == DIST_IN_PROGRESS) {
         char where[256];
@@ -272,6 +277,6 @@ dist_status dist_task_run(dist_task *task)
     dist_status status = submit(task, false);
     if (status >= 0)
         status = dist_task_wait(task, 0);
-    atomic_fetch_sub(&task->engine->waiters, 1);
+    leave(task->engine);
     return status;
 }
