@@ -19,6 +19,8 @@ shift
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export DIST_TIMEOUT="${DIST_TIMEOUT:-20}" # a rank that hangs ends with a sentence, long before the test is ended
 export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+# mpirun looks its machine's name up, for which a bare container asks a name server that may never answer.
+export RES_OPTIONS="${RES_OPTIONS:-timeout:1 attempts:1}"
 
 # More ranks than cores must yield to each other; containers often forbid the copies that vader would make out
 # of another process's memory; and no other machine is needed, so ssh is not looked for.
