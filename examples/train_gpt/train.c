@@ -130,13 +130,19 @@ static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, 
     *loss = *waited = 0;
     for (size_t part = 0; part < parts; part++) {
         load_part(t, step, part);
+        int64_t span = dist_trace_begin(t->context); /* nothing without --trace */
         *loss += gpt_forward(&t->model, config->batch, t->inputs, t->targets) / (double)parts;
+        dist_trace_end(t->context, "forward", span);
+        span = dist_trace_begin(t->context);
         gpt_backward(&t->model, config->batch, t->inputs, t->targets, scale, part > 0, gradient_ready, t);
+        dist_trace_end(t->context, "backward", span);
         if (t->ready_status < 0)
             return t->ready_status;
+        span = dist_trace_begin(t->context);
         const double begin = seconds();
         const dist_status status = dist_data_parallel_wait(t->averages, NULL);
         *waited += seconds() - begin;
+        dist_trace_end(t->context, "wait", span);
         if (status < 0)
             return status;
     }
@@ -157,7 +163,9 @@ static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
     dist_status status = average_gradients(t, step, &loss, &waited);
     if (status < 0)
         return status;
+    const int64_t span = dist_trace_begin(t->context);
     gpt_adamw_step(&t->optimizer, &t->model, learning_rate(t->options, step));
+    dist_trace_end(t->context, "optimizer", span);
     const double total = seconds() - begin;
     status = dist_data_parallel_stats_get(t->averages, &stats);
     if (status < 0)
