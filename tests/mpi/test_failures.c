@@ -9,7 +9,8 @@
 #include "harness.h"
 
 #define DEADLINE 1.0
-#define LINGER   4 /* seconds until every rank has seen its own deadline */
+#define LINGER   4  /* seconds until every rank has seen its own deadline */
+#define STAY     13 /* longer than all that */
 
 static int rank, ranks;
 
@@ -82,13 +83,14 @@ static void test_other_gradients(void **state)
     assert_dist(dist_finalize(context));
 }
 
-/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave.
- */
-static void leave(int failed)
+/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave. The first
+ * to leave takes all others with it, so each says it at once and leaves late. */
+static void leave(int failed, unsigned linger)
 {
     fprintf(stderr, "rank %d %s\n", rank, failed ? "FAILED" : "is content");
     fflush(stdout);
     fflush(stderr);
+    sleep(linger);
     _exit(failed);
 }
 
@@ -114,10 +116,8 @@ static int rank_that_stays_away(void)
     if (!context)
         return 1;
     for (int i = 0; i < 3 && status == DIST_OK; i++) {
-        if (i == 2 && rank == ranks - 1) {
-            sleep((unsigned)DEADLINE + LINGER + 8);
-            return 0;
-        }
+        if (i == 2 && rank == ranks - 1)
+            leave(0, STAY);
         began = now();
         status = dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL);
     }
@@ -125,7 +125,6 @@ static int rank_that_stays_away(void)
     /* from now on every call says so at once */
     failed |= dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL) >= 0;
     dist_finalize(context);
-    sleep(LINGER); /* until the others have seen theirs */
     return failed;
 }
 
@@ -136,15 +135,12 @@ static int rank_that_never_prepares(void)
     double began = now();
     if (!context)
         return 1;
-    if (rank == ranks - 1) {
-        sleep((unsigned)DEADLINE + LINGER + 8);
-        return 0;
-    }
+    if (rank == ranks - 1)
+        leave(0, STAY);
     int failed =
         expect_timeout(dist_all_reduce(context, DIST_IN_PLACE, data, 4, DIST_FLOAT32, DIST_SUM, NULL), began,
                        "all-reduce of 4 float32");
     dist_finalize(context);
-    sleep(LINGER);
     return failed;
 }
 
@@ -167,7 +163,6 @@ static int rank_that_is_elsewhere(void)
     if (failed)
         fprintf(stderr, "rank %d: %s\n", rank, dist_last_error());
     dist_finalize(context);
-    sleep(LINGER);
     return failed;
 }
 
@@ -209,7 +204,7 @@ int main(int argc, char **argv)
         MPI_Comm_size(MPI_COMM_WORLD, &ranks);
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             if (strcmp(argv[1], cases[i].name) == 0)
-                leave(cases[i].run());
+                leave(cases[i].run(), LINGER);
         return 2;
     }
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
