@@ -10,14 +10,10 @@
 
 #include "base/clock.h"
 
-/* How long one who finds nothing to do looks again at once before it sleeps. A caller waits for one answer
- * and pays for every microsecond; the thread shares the processor with the program's own work. */
-#define CALLER_SPIN  200000 /* ns */
-#define CALLER_POLLS 16     /* looks at the wire between looks at the clock */
-#define THREAD_SPIN  10000
-#define LONGEST_REST 100000
+#define CALLER_POLLS 16     /* looks at the wire before the first look at the clock, which costs as much */
+#define LONGEST_REST 100000 /* ns */
 
-static void rest(int64_t idle, int64_t spin)
+void dist_engine_rest(int64_t idle, int64_t spin)
 {
     if (idle < spin) {
         sched_yield();
@@ -58,7 +54,7 @@ static void *progress(void *argument)
         if (moved)
             moved_at = now;
         else
-            rest(now - moved_at, THREAD_SPIN);
+            dist_engine_rest(now - moved_at, DIST_THREAD_SPIN);
     }
     return NULL;
 }
@@ -223,8 +219,8 @@ static void drive_until(dist_task *task, int64_t until)
             idle = 0;
             continue;
         }
-        if (++idle % CALLER_POLLS != 0)
-            continue; /* looking at the clock would cost as much as looking at the wire */
+        if (++idle < CALLER_POLLS)
+            continue;
         int64_t now = dist_now();
         if (now > until)
             break;
@@ -232,7 +228,7 @@ static void drive_until(dist_task *task, int64_t until)
             idle_since = now;
         dist_engine_check(engine, now);
         pthread_mutex_unlock(&engine->drive);
-        rest(now - idle_since, CALLER_SPIN);
+        dist_engine_rest(now - idle_since, DIST_CALLER_SPIN);
         pthread_mutex_lock(&engine->drive);
     }
     pthread_mutex_unlock(&engine->drive);
@@ -241,7 +237,8 @@ static void drive_until(dist_task *task, int64_t until)
 /* A caller stops driving: what is still in flight is the thread's again. */
 static void leave(dist_engine *engine)
 {
-    if (atomic_fetch_sub(&engine->waiters, 1) > 1 || !engine->has_thread || atomic_load(&engine->in_flight) == 0)
+    if (atomic_fetch_sub(&engine->waiters, 1) > 1 || !engine->has_thread ||
+        atomic_load(&engine->in_flight) == 0)
         return;
     pthread_mutex_lock(&engine->gate);
     pthread_cond_signal(&engine->work);

@@ -75,6 +75,14 @@ void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op)
 /* express.c. Runs a short plan when nothing else is in flight: by the caller, op after op. */
 dist_status dist_task_express(dist_task *task);
 
+/* How long one who finds nothing to do looks again at once before it sleeps, in nanoseconds. A caller waits for one answer and
+ * pays for every microsecond; the thread shares the processor with the program's own work. */
+#define DIST_CALLER_SPIN 200000
+#define DIST_THREAD_SPIN 10000
+
+/* Gives the processor away, or sleeps, after `idle` nanoseconds with nothing to do. */
+void dist_engine_rest(int64_t idle, int64_t spin);
+
 /* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.
  * Holds drive. */
 void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence);

@@ -2,14 +2,11 @@
  *
  * Plans are written as if ops ran one after the other, so that order is always right; sends are started and
  * left until an op needs their bytes back. */
-#include <sched.h>
-
 #include "base/clock.h"
 #include "plan/engine_internal.h"
 
-#define SHORT_OPS     64
-#define POLLS         256 /* between looks at the clock */
-#define PATIENT_AFTER 200 /* looks at the clock before the processor is given away each time */
+#define SHORT_OPS 64
+#define POLLS     64 /* before the first look at the clock */
 
 bool dist_plan_is_short(const dist_plan *plan)
 {
@@ -29,8 +26,8 @@ typedef struct express {
     dist_engine *engine;
     dist_wire *wire;
     dist_wire_token token[SHORT_OPS];
-    uint64_t sending; /* bit op: a send whose bytes are still needed */
-    int64_t deadline;
+    uint64_t sending;      /* bit op: a send whose bytes are still needed */
+    int64_t waiting_since; /* when the clock was first looked at; 0: not yet */
 } express;
 
 /* Marks where the run stands, for the sentence of a failure. */
@@ -45,29 +42,33 @@ static dist_status give_up(express *e, uint32_t op, dist_status status, const ch
     return dist_engine_status(e->engine);
 }
 
+/* What there is to do while a message does not come. */
+static dist_status wait_on(express *e, uint32_t op)
+{
+    int64_t now = dist_now();
+    if (e->waiting_since == 0)
+        e->waiting_since = now;
+    if (dist_seconds(now - e->waiting_since) > e->engine->options.timeout)
+        return give_up(e, op, DIST_ERR_TIMEOUT, "the deadline has passed");
+    e->engine->preparing = e->task->plan->label; /* so that another rank's failure is heard */
+    dist_engine_check(e->engine, now);
+    e->engine->preparing = NULL;
+    dist_engine_rest(now - e->waiting_since, DIST_CALLER_SPIN);
+    return dist_engine_status(e->engine);
+}
+
 static dist_status await(express *e, uint32_t op)
 {
-    bool done = false;
-    for (unsigned polls = 1; !done; polls++) {
+    for (unsigned polls = 1;; polls++) {
+        bool done = false;
         dist_status status = e->wire->ops->finish(e->wire, &e->token[op], &done);
         if (status < 0)
             return give_up(e, op, status, dist_last_error());
-        if (done || polls % POLLS != 0)
-            continue;
-        int64_t now = dist_now();
-        if (e->deadline == 0)
-            e->deadline = dist_deadline(e->engine->options.timeout);
-        if (now > e->deadline)
-            return give_up(e, op, DIST_ERR_TIMEOUT, "the deadline has passed");
-        e->engine->preparing = e->task->plan->label; /* so that another rank's failure is heard */
-        dist_engine_check(e->engine, now);
-        e->engine->preparing = NULL;
-        if (atomic_load(&e->engine->failed))
-            return dist_engine_status(e->engine);
-        if (polls > POLLS * PATIENT_AFTER)
-            sched_yield();
+        if (done)
+            return DIST_OK;
+        if (polls >= POLLS)
+            DIST_TRY(wait_on(e, op));
     }
-    return DIST_OK;
 }
 
 static dist_status await_sends(express *e, uint64_t which)
@@ -127,7 +128,7 @@ dist_status dist_task_express(dist_task *task)
     e.engine = task->engine;
     e.wire = task->engine->options.wire;
     e.sending = 0;
-    e.deadline = 0;
+    e.waiting_since = 0;
     DIST_TRY(dist_engine_status(e.engine));
     task->stats = (dist_task_stats){0};
     pthread_mutex_lock(&e.engine->drive);
