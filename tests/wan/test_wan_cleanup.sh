@@ -81,6 +81,7 @@ clean 'INT while setting up'
 "$WAN" up "${LINK[@]}" >/dev/null
 read -r pid _ <"$TMPDIR/libdist-wan-$(id -u)/default/init"
 kill -KILL "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.05; done # the kernel takes its namespaces apart first
 equal 'run in a dead emulation' "$(status_of "$WAN" run --name default -- true)" 1
 "$WAN" down --all
 clean 'an emulation killed'
