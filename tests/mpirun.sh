@@ -41,6 +41,7 @@ site_count=$(printf '%s\n' "$sites" | tr ',' '\n' | wc -l)
 site_number=0
 for site in $(printf '%s' "$sites" | tr ',' ' '); do
     size=$(((ranks + site_count - 1 - site_number) / site_count))
+    [ "$size" -gt 0 ] || break # mpirun takes no ranks for all that fit
     [ $site_number = 0 ] || set -- "$@" :
     set -- "$@" -np "$size" -x DIST_SITE="$site"
     i=0
