@@ -192,8 +192,11 @@ obstacle() {
             return
         }
     done
-    why=$(unshare "${NEW[@]}" sh -c 'ip link add wan0 type veth && ip link add wan type bridge' 2>&1 >/dev/null) ||
-        echo "${why:-unshare failed}" | head -n 1
+    # shellcheck disable=SC2016
+    why=$(unshare "${NEW[@]}" sh -c 'ip link add wan0 type veth && ip link add wan type bridge || exit
+        [ "$(stat -c %d:%i /)" = "$(nsenter -t 1 --mount stat -c %d:%i /)" ] && exit
+        echo "this is a chroot, and to enter a namespace is to leave it" >&2
+        exit 1' 2>&1 >/dev/null) || echo "${why:-unshare failed}" | head -n 1
 }
 NEW=(--mount --pid --net --uts --ipc --fork --kill-child --mount-proc)
 USERNS=()

@@ -11,6 +11,11 @@ STATE=$1
 
 init() {
     local site pid pids=()
+    if [ ! -e /etc/hosts ]; then # a bare system: here alone, a copy of what may be read of /etc that has one
+        cp -r /etc "$STATE/etc" 2>/dev/null || true
+        : >"$STATE/etc/hosts"
+        mount --bind "$STATE/etc" /etc
+    fi
     mount --bind "$STATE/hosts" /etc/hosts
     ip link set lo up
     ip link add wan type bridge
