@@ -3,6 +3,8 @@
 # and static, and each header alone in C and in C++.
 #
 #   test_consumer.sh BUILD_FOLDER WORK_FOLDER
+
+# shellcheck disable=SC2046,SC2086 # flags are words
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1
@@ -51,8 +53,6 @@ run "CMake, static" "$work/cmake/consumer_dist_static"
 ! cmake -S "$here" -B "$work/newer" -DCMAKE_PREFIX_PATH="$prefix" -DLIBDIST_VERSION=99.0 >"$work/newer.log" 2>&1 ||
     fail "find_package(libdist 99.0) was satisfied by $version"
 
-# Words of flags are to be split.
-# shellcheck disable=SC2046
 compile() {
     $cc -std=c11 -DEXPECTED_VERSION="\"$version\"" "$here/consumer.c" -o "$@"
 }
