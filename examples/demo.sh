@@ -59,7 +59,7 @@ prepare() {
     say "Installing what is missing (cmake/install-dependencies.sh build wan examples)"
     "$root/cmake/install-dependencies.sh" build wan examples
     say "Building (cmake --preset release)"
-    (cd "$root" && cmake --preset release && cmake --build --preset release --parallel --target train_gpt)
+    (cd "$root" && cmake --preset release && cmake --build --preset release --parallel "$(nproc)" --target train_gpt)
     bin=$root/build/release/bin
 }
 
