@@ -191,9 +191,12 @@ static dist_status pass(dist_engine *engine, bool *moved)
     return DIST_OK;
 }
 
+/* After a failure the wire may still finish what no task waits for any more. */
 bool dist_engine_pass(dist_engine *engine)
 {
     bool moved = false;
+    if (atomic_load(&engine->failed))
+        return false;
     dist_status status = pass(engine, &moved);
     if (status < 0)
         dist_engine_fail(engine, status, dist_last_error());
