@@ -56,13 +56,23 @@ void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op)
     engine->counters.messages++;
 }
 
+/* Puts the op in front of what the wire said. */
+static dist_status blame(const dist_task *task, uint32_t op, dist_status status)
+{
+    char text[200];
+    dist_op_format(task->plan, op, text, sizeof text);
+    return dist_fail(status, "%s: op %u %s: %s", task->plan->label, op, text, dist_last_error());
+}
+
 static dist_status start_messages(dist_engine *engine, dist_task *task, bool *moved)
 {
     while (task->messages.head < task->messages.tail) {
         uint32_t op = task->messages.op[task->messages.head++];
         if (engine->options.trace)
             task->began[op] = dist_now();
-        DIST_TRY(engine->options.wire->ops->start(task->request[op]));
+        dist_status status = engine->options.wire->ops->start(task->request[op]);
+        if (status < 0)
+            return blame(task, op, status);
         task->phase[op] = DIST_PHASE_STARTED;
         dist_count_message(engine, task, &task->plan->op[op]);
         *moved = true;
@@ -162,13 +172,8 @@ static dist_status poll_wire(dist_engine *engine, bool *moved)
     dist_wire_request *failed = NULL;
     int count = 0;
     dist_status status = wire->ops->poll(wire, &done, &count, &failed);
-    if (status < 0 && failed) {
-        char text[200];
-        dist_task *task = failed->owner;
-        dist_op_format(task->plan, failed->number, text, sizeof text);
-        return dist_fail(status, "%s: op %u %s: %s", task->plan->label, failed->number, text,
-                         dist_last_error());
-    }
+    if (status < 0 && failed)
+        return blame(failed->owner, failed->number, status);
     for (int i = 0; status >= 0 && i < count; i++)
         complete(engine, done[i]->owner, done[i]->number);
     *moved |= count > 0;
