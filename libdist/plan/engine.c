@@ -146,17 +146,21 @@ void dist_engine_counters(dist_engine *engine, dist_counters *counters)
     pthread_mutex_unlock(&engine->drive);
 }
 
-/* Hands a task to the drivers. */
+/* Hands a task to the drivers, or fails it: under the gate, so that a failure of the engine finds it or stops it here. */
 static dist_status submit(dist_task *task, bool wake)
 {
     dist_engine *engine = task->engine;
-    DIST_TRY(dist_engine_status(engine));
     if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
         return dist_fail(DIST_ERR_STATE, "%s: started while it is running; wait for it first",
                          task->plan->label);
+    pthread_mutex_lock(&engine->gate);
+    if (atomic_load(&engine->failed)) {
+        atomic_store_explicit(&task->state, DIST_TASK_FAILED, memory_order_release);
+        pthread_mutex_unlock(&engine->gate);
+        return dist_engine_status(engine);
+    }
     dist_task_reset(task);
     atomic_store_explicit(&task->state, DIST_TASK_RUNNING, memory_order_relaxed);
-    pthread_mutex_lock(&engine->gate);
     if (atomic_fetch_add(&engine->in_flight, 1) == 0)
         engine->busy_since = task->stats.started;
     task->next = atomic_load_explicit(&engine->submitted, memory_order_relaxed);

@@ -44,7 +44,7 @@ struct dist_task {
 struct dist_engine {
     dist_engine_options options;
     pthread_mutex_t drive; /* held by whoever drives: guards the wire, the active list and all tasks' runs */
-    pthread_mutex_t gate;  /* guards stop and the sleep of the thread; taken after drive */
+    pthread_mutex_t gate;  /* guards stop, the sleep of the thread, and starts against failures; taken after drive */
     pthread_cond_t work;
     pthread_t thread;
     bool has_thread, stop;

@@ -60,14 +60,17 @@ static void end_task(dist_task *task)
     atomic_store_explicit(&task->state, DIST_TASK_FAILED, memory_order_release);
 }
 
+/* Under the gate: whatever is submitted is either here or refused, because the engine has failed already. */
 static void end_all(dist_engine *engine)
 {
+    pthread_mutex_lock(&engine->gate);
     for (dist_task *task = engine->active; task; task = task->next)
         end_task(task);
     for (dist_task *task = atomic_exchange(&engine->submitted, NULL); task; task = task->next)
         end_task(task);
     engine->active = NULL;
     atomic_store(&engine->in_flight, 0);
+    pthread_mutex_unlock(&engine->gate);
 }
 
 static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, int heard)
@@ -118,8 +121,6 @@ void dist_engine_check(dist_engine *engine, int64_t now)
     if (now - engine->last_check < CHECK_INTERVAL)
         return;
     engine->last_check = now;
-    if (atomic_load(&engine->failed))
-        end_all(engine); /* submitted while it failed */
     for (dist_task *task = engine->active; task; task = task->next) {
         if (now <= task->deadline)
             continue;
