@@ -18,6 +18,7 @@ typedef struct fake_request {
     dist_wire_request base;
     dist_wire_message message;
     int from, to;
+    bool late; /* on its way until fake_deliver */
     enum { FAKE_IDLE, FAKE_POSTED, FAKE_DONE } state;
     struct fake_request *next; /* posted ones of the net */
 } fake_request;
@@ -32,7 +33,11 @@ typedef struct fake_net {
     } round[FAKE_ROUNDS];
     char note[FAKE_RANKS][FAKE_NOTES][DIST_NOTE_MAX];
     int note_from[FAKE_RANKS][FAKE_NOTES], notes[FAKE_RANKS];
-    int lossy; /* what this rank sends never arrives; -1: none */
+    int lossy;             /* what this rank sends never arrives; -1: none */
+    int late;              /* what this rank sends arrives when fake_deliver is called; -1: none */
+    uint32_t tags;         /* that its wires have */
+    int breaks;            /* starting a message fails on this rank; -1: none */
+    pthread_barrier_t all; /* for tests: all ranks */
 } fake_net;
 
 typedef struct fake_wire {
@@ -46,14 +51,16 @@ typedef struct fake_wire {
 
 static inline bool fake_meet(const fake_request *a, const fake_request *b)
 {
-    return a->from == b->from && a->to == b->to && a->message.send != b->message.send &&
-           a->message.channel == b->message.channel && a->message.tag == b->message.tag;
+    return !a->late && !b->late && a->from == b->from && a->to == b->to &&
+           a->message.send != b->message.send && a->message.channel == b->message.channel &&
+           a->message.tag == b->message.tag;
 }
 
 static inline void fake_post(fake_net *net, fake_request *request)
 {
     pthread_mutex_lock(&net->lock);
     request->state = FAKE_POSTED;
+    request->late = request->message.send && request->from == net->late;
     if (request->message.send && request->from == net->lossy) {
         pthread_mutex_unlock(&net->lock);
         return;
@@ -73,6 +80,30 @@ static inline void fake_post(fake_net *net, fake_request *request)
     pthread_mutex_unlock(&net->lock);
 }
 
+/* What was late arrives. */
+static inline void fake_deliver(fake_net *net)
+{
+    fake_request *late = NULL;
+    pthread_mutex_lock(&net->lock);
+    net->late = -1;
+    for (fake_request **link = &net->posted; *link;) {
+        fake_request *request = *link;
+        if (!request->late) {
+            link = &request->next;
+            continue;
+        }
+        *link = request->next;
+        request->next = late;
+        late = request;
+    }
+    pthread_mutex_unlock(&net->lock);
+    while (late) {
+        fake_request *request = late;
+        late = request->next;
+        fake_post(net, request);
+    }
+}
+
 static inline dist_status fake_message(dist_wire *base, const dist_wire_message *message,
                                        dist_wire_request **out)
 {
@@ -88,6 +119,8 @@ static inline dist_status fake_message(dist_wire *base, const dist_wire_message 
 static inline dist_status fake_start(dist_wire_request *base)
 {
     fake_wire *wire = (fake_wire *)base->wire;
+    if (base->wire->rank == wire->net->breaks)
+        return dist_fail(DIST_ERR_MPI, "the fake is broken");
     wire->active[wire->actives++] = (fake_request *)base;
     fake_post(wire->net, (fake_request *)base);
     return DIST_OK;
@@ -224,15 +257,24 @@ static inline fake_net *fake_net_create(int ranks)
     fake_net *net = calloc(1, sizeof *net);
     pthread_mutex_init(&net->lock, NULL);
     net->ranks = ranks;
-    net->lossy = -1;
+    net->lossy = net->late = net->breaks = -1;
+    net->tags = 1000000;
+    pthread_barrier_init(&net->all, NULL, (unsigned)ranks);
     return net;
+}
+
+static inline void fake_net_destroy(fake_net *net)
+{
+    pthread_barrier_destroy(&net->all);
+    pthread_mutex_destroy(&net->lock);
+    free(net);
 }
 
 static inline fake_wire *fake_wire_create(fake_net *net, int rank)
 {
     fake_wire *wire = calloc(1, sizeof *wire);
     wire->base =
-        (dist_wire){.ops = &fake_ops, .rank = rank, .ranks = net->ranks, .tags = 1000000, .threaded = true};
+        (dist_wire){.ops = &fake_ops, .rank = rank, .ranks = net->ranks, .tags = net->tags, .threaded = true};
     wire->net = net;
     return wire;
 }

@@ -1,4 +1,6 @@
 /* The engine and its tasks, with threads as ranks: what it promises when all goes well, and when a rank does not come. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,76 +9,8 @@
 #include <cmocka.h>
 
 #include "collective/collective.h"
-#include "fake_wire.h"
+#include "engine_ranks.h"
 #include "plan/engine.h"
-
-/* cmocka fails by jumping, which a thread may not: ranks count what is wrong, the test asserts on the sum. */
-typedef struct rank_state {
-    int rank;
-    fake_net *net;
-    fake_wire *wire;
-    dist_topology *topology;
-    dist_engine *engine;
-    int wrong;
-    bool fails; /* the test is about a failure */
-    char sentence[DIST_ERROR_MAX];
-    void (*run)(struct rank_state *);
-} rank_state;
-
-#define EXPECT(state, condition)                                                                             \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            (state)->wrong++;                                                                                \
-            fprintf(stderr, "rank %d line %d: %s: %s\n", (state)->rank, __LINE__, #condition,                \
-                    dist_last_error());                                                                      \
-        }                                                                                                    \
-    } while (0)
-
-/* After a failure the library leaves what a wire may still touch to the end of the process: no leak to complain of. */
-extern void __lsan_disable(void) __attribute__((weak));
-
-static double timeout_of_test;
-static bool threaded_of_test;
-
-static void *rank_main(void *argument)
-{
-    rank_state *s = argument;
-    if (s->fails && __lsan_disable)
-        __lsan_disable();
-    s->wire = fake_wire_create(s->net, s->rank);
-    EXPECT(s, dist_topology_describe(&s->topology, "2x2") == DIST_OK);
-    dist_engine_options options = {.wire = &s->wire->base,
-                                   .topology = s->topology,
-                                   .threaded = threaded_of_test,
-                                   .timeout = timeout_of_test};
-    EXPECT(s, dist_engine_create(&s->engine, &options) == DIST_OK);
-    s->run(s);
-    dist_engine_destroy(s->engine);
-    return NULL;
-}
-
-static void on_ranks(void (*run)(rank_state *), bool threaded, double timeout, int lossy, rank_state *state)
-{
-    pthread_t thread[FAKE_RANKS];
-    fake_net *net = fake_net_create(FAKE_RANKS);
-    net->lossy = lossy;
-    threaded_of_test = threaded;
-    timeout_of_test = timeout;
-    for (int r = 0; r < FAKE_RANKS; r++) {
-        state[r] = (rank_state){.rank = r, .net = net, .run = run, .fails = timeout < 1};
-        pthread_create(&thread[r], NULL, rank_main, &state[r]);
-    }
-    for (int r = 0; r < FAKE_RANKS; r++)
-        pthread_join(thread[r], NULL);
-    int wrong = 0;
-    for (int r = 0; r < FAKE_RANKS; r++) {
-        wrong += state[r].wrong;
-        dist_topology_destroy(state[r].topology);
-        free(state[r].wire);
-    }
-    free(net);
-    assert_int_equal(wrong, 0);
-}
 
 static dist_task *all_reduce(rank_state *s, dist_algo_kind algo, uint64_t count, float *data,
                              dist_status *status)
