@@ -11,7 +11,7 @@
 typedef struct proposal {
     char label[sizeof((dist_plan){0}.label)];
     uint32_t number;      /* tasks created before */
-    uint32_t tag_floor;   /* tags below it are taken on this rank */
+    uint32_t tag, room;   /* the first tags that would do on this rank, and how many are free there */
     uint32_t sequences;   /* tags that its plan needs */
     uint32_t wants_space; /* it has collectives of the wire */
     uint64_t spaces_used;
@@ -54,6 +54,25 @@ static uint64_t balance_of(const dist_plan *plan)
     return balance;
 }
 
+/* Puts mine->tag behind live tasks until mine->sequences tags are free there. */
+static void find_room(const dist_engine *engine, proposal *mine)
+{
+    uint32_t end = engine->options.wire->tags;
+    for (const dist_task *live = engine->live; live;) {
+        bool before = live->tag + live->tags <= mine->tag;
+        if (live->tags > 0 && !before && live->tag < (uint64_t)mine->tag + mine->sequences) {
+            mine->tag = live->tag + live->tags;
+            live = engine->live; /* the list is in no order */
+            continue;
+        }
+        live = live->next_live;
+    }
+    for (const dist_task *live = engine->live; live; live = live->next_live)
+        if (live->tags > 0 && live->tag >= mine->tag && live->tag < end)
+            end = live->tag;
+    mine->room = end - mine->tag;
+}
+
 static void propose(const dist_task *task, proposal *mine)
 {
     const dist_engine *engine = task->engine;
@@ -63,9 +82,7 @@ static void propose(const dist_task *task, proposal *mine)
     mine->sequences = task->plan->sequences;
     mine->spaces_used = engine->spaces_used;
     mine->balance = balance_of(task->plan);
-    for (const dist_task *live = engine->live; live; live = live->next_live)
-        if (live->tag + live->tags > mine->tag_floor)
-            mine->tag_floor = live->tag + live->tags;
+    find_room(engine, mine);
     for (size_t op = 0; op < task->plan->ops; op++)
         mine->wants_space |= task->plan->op[op].kind == DIST_OP_NATIVE;
 }
@@ -143,6 +160,10 @@ static dist_status compare(dist_task *task, const proposal *all, const dist_pati
     if (other == 0 && balance == 0)
         return DIST_OK;
     first_difference(task, patience, where, sizeof where);
+    if (other == 0)
+        return dist_fail(DIST_ERR_MISMATCH,
+                         "ranks disagree: all prepare '%s', but their messages do not fit%s%s", all[0].label,
+                         where[0] ? "; first op that differs: " : "", where);
     return dist_fail(
         DIST_ERR_MISMATCH,
         "ranks disagree: rank 0 prepares '%s' as its number %u, rank %d prepares '%s' as its number %u%s%s",
@@ -150,19 +171,32 @@ static dist_status compare(dist_task *task, const proposal *all, const dist_pati
         where[0] ? "; first op that differs: " : "", where);
 }
 
-static dist_status take_tags(dist_task *task, const proposal *all)
+/* The first tags that are free on all ranks. Mostly all propose the same; where a rank has kept tasks that others have
+ * destroyed, all look again from the furthest proposal on. */
+static dist_status take_tags(dist_task *task, proposal *mine, proposal *all, const dist_patience *patience)
 {
-    uint32_t floor = 0, needed = 0;
-    for (int r = 0; r < task->plan->ranks; r++) {
-        floor = all[r].tag_floor > floor ? all[r].tag_floor : floor;
-        needed = all[r].sequences > needed ? all[r].sequences : needed;
+    dist_engine *engine = task->engine;
+    dist_wire *wire = engine->options.wire;
+    for (;;) {
+        bool fits = true;
+        for (int r = 0; r < wire->ranks; r++) {
+            mine->tag = all[r].tag > mine->tag ? all[r].tag : mine->tag;
+            mine->sequences = all[r].sequences > mine->sequences ? all[r].sequences : mine->sequences;
+        }
+        if (mine->sequences > wire->tags || mine->tag > wire->tags - mine->sequences)
+            return dist_fail(DIST_ERR_UNSUPPORTED,
+                             "%s: %u messages to one peer; the wire has tags for %u beside the plans that "
+                             "exist: destroy some first",
+                             task->plan->label, mine->sequences, wire->tags - mine->tag);
+        for (int r = 0; r < wire->ranks; r++)
+            fits &= all[r].tag == mine->tag && all[r].room >= mine->sequences;
+        if (fits)
+            break;
+        find_room(engine, mine);
+        DIST_TRY(wire->ops->exchange(wire, mine, all, sizeof *mine, patience));
     }
-    uint32_t tags = task->engine->options.wire->tags;
-    if (needed > tags || floor > tags - needed)
-        return dist_fail(DIST_ERR_UNSUPPORTED, "%s: %u messages to one peer; the wire has tags for %u",
-                         task->plan->label, needed, tags - floor);
-    task->tag = floor;
-    task->tags = needed;
+    task->tag = mine->tag;
+    task->tags = mine->sequences;
     return DIST_OK;
 }
 
@@ -201,7 +235,7 @@ static dist_status agree(dist_task *task, const dist_patience *patience)
     if (status >= 0)
         status = compare(task, all, patience);
     if (status >= 0)
-        status = take_tags(task, all);
+        status = take_tags(task, &mine, all, patience);
     if (status >= 0)
         status = take_space(task, all, patience);
     free(all);
