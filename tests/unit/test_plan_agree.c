@@ -6,19 +6,27 @@
 
 enum { TAGS = 40, KEPT = 6 };
 
-/* On channel ACROSS, `messages` from rank 0 to every other rank, each as long as `bytes`. */
-static dist_status make(rank_state *s, dist_task **task, int messages, uint64_t bytes, int *data)
+/* `messages` from rank 0 to every other rank, of which those below 3 get at most `fewer`; each as long as `bytes`. */
+static dist_status make_uneven(rank_state *s, dist_task **task, int messages, int fewer, uint64_t bytes,
+                               int *data)
 {
     dist_plan *plan = dist_plan_create(s->rank, s->net->ranks, "%d messages", messages);
     uint32_t buffer = dist_plan_add_buffer(plan, DIST_BUFFER_USER, sizeof(int) * TAGS, "data");
     for (int m = 0; m < messages; m++)
         for (int r = 1; r < s->net->ranks; r++)
-            if (s->rank == 0)
+            if (r < 3 && m >= fewer)
+                continue;
+            else if (s->rank == 0)
                 dist_plan_send(plan, DIST_CHANNEL_ACROSS, r, dist_slice_of(buffer, (uint64_t)m * 4, bytes));
             else if (s->rank == r)
                 dist_plan_recv(plan, DIST_CHANNEL_ACROSS, 0, dist_slice_of(buffer, (uint64_t)m * 4, bytes));
     EXPECT(s, dist_plan_finish(plan) == DIST_OK);
     return dist_task_create(task, s->engine, plan, (void *[]){data});
+}
+
+static dist_status make(rank_state *s, dist_task **task, int messages, uint64_t bytes, int *data)
+{
+    return make_uneven(s, task, messages, messages, bytes, data);
 }
 
 static void no_tag_is_shared(rank_state *s, dist_task *const *task)
@@ -110,6 +118,34 @@ static void test_ranks_that_keep_tasks_longer(void **state)
     on_net(net, run_uneven, true, 20, ranks);
 }
 
+/* Where the room that all propose is too small for what one rank needs. */
+static void run_small_room(rank_state *s)
+{
+    dist_task *task[4] = {NULL};
+    int data[4][TAGS];
+    for (int i = 0; i < 3; i++)
+        EXPECT(s, make(s, &task[i], i < 2 ? 4 : 8, 4, data[i]) == DIST_OK);
+    EXPECT(s, dist_task_destroy(task[1]) == DIST_OK);
+    task[1] = NULL;
+    if (s->rank % 3 == 0) {
+        EXPECT(s, dist_task_destroy(task[2]) == DIST_OK);
+        task[2] = NULL;
+    }
+    EXPECT(s, make_uneven(s, &task[3], 12, 2, 4, data[3]) == DIST_OK);
+    EXPECT(s, task[3]->tag == 16 && task[3]->tags == 12);
+    for (int i = 0; i < 4; i++)
+        EXPECT(s, dist_task_destroy(task[i]) == DIST_OK);
+}
+
+static void test_room_that_is_too_small(void **state)
+{
+    (void)state;
+    rank_state ranks[FAKE_RANKS];
+    fake_net *net = fake_net_create(FAKE_RANKS);
+    net->tags = TAGS;
+    on_net(net, run_small_room, true, 20, ranks);
+}
+
 /* The words are the same, the bytes are not. */
 static void run_same_words(rank_state *s)
 {
@@ -134,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tags_come_back),
         cmocka_unit_test(test_ranks_that_keep_tasks_longer),
+        cmocka_unit_test(test_room_that_is_too_small),
         cmocka_unit_test(test_plans_of_the_same_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
