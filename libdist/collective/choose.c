@@ -19,21 +19,27 @@ typedef struct costs {
     double ratio; /* encoded bytes / bytes between sites */
 } costs;
 
+/* The worst link of its kind that was measured; a site of one rank has none inside. */
+static void note_link(dist_link *worst, const dist_link *link, bool *measured)
+{
+    if (!(link->bandwidth > 0))
+        return;
+    worst->latency = *measured ? fmax(worst->latency, link->latency) : link->latency;
+    worst->bandwidth = *measured ? fmin(worst->bandwidth, link->bandwidth) : link->bandwidth;
+    *measured = true;
+}
+
 static costs costs_of(const dist_spec *spec)
 {
     const dist_topology *t = spec->topology;
+    bool measured[2] = {false};
     costs c = {
         .inside = inside_default, .across = across_default, .n = t->ranks, .sites = t->sites, .ratio = 1};
     for (int s = 0; s < t->sites; s++)
         c.largest = fmax(c.largest, t->site[s].count);
     for (int a = 0; t->link && a < t->sites; a++)
-        for (int b = 0; b < t->sites; b++) {
-            const dist_link *link = &t->link[a * t->sites + b];
-            dist_link *worst = a == b ? &c.inside : &c.across;
-            bool first = a == b ? a == 0 : (a == 0 && b == 1);
-            worst->latency = first ? link->latency : fmax(worst->latency, link->latency);
-            worst->bandwidth = first ? link->bandwidth : fmin(worst->bandwidth, link->bandwidth);
-        }
+        for (int b = 0; b < t->sites; b++)
+            note_link(a == b ? &c.inside : &c.across, &t->link[a * t->sites + b], &measured[a == b]);
     c.bytes = (double)spec->count * (double)dist_type_bytes(spec->type);
     if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
         c.bytes *= c.n;

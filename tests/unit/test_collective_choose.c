@@ -54,6 +54,28 @@ static void test_measured_links_count(void **state)
     dist_topology_destroy(two);
 }
 
+/* A site of one rank has no link inside to measure: that must not make every algorithm look endless. */
+static void test_sites_of_one_rank(void **state)
+{
+    (void)state;
+    static const char *const shape[] = {"1,1", "1,4", "4,1"};
+    for (int i = 0; i < 3; i++) {
+        dist_topology *two;
+        assert_int_equal(dist_topology_describe(&two, shape[i]), DIST_OK);
+        dist_spec spec = {.kind = DIST_ALL_REDUCE, .type = DIST_FLOAT32, .count = 16 << 20, .topology = two};
+        two->link = calloc(4, sizeof *two->link);
+        for (int l = 0; l < 4; l++)
+            two->link[l] = (dist_link){.latency = 10e-3, .bandwidth = 100e6};
+        for (int site = 0; site < 2; site++)
+            two->link[site * 3] = two->site[site].count > 1 ? (dist_link){1e-6, 10e9} : (dist_link){0, 0};
+        for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
+            assert_true(dist_predicted(&spec, (dist_algo_kind)k) < 1000);
+        assert_true(dist_predicted(&spec, DIST_ALGO_HIER) < 2);
+        assert_int_not_equal(chosen(two, 64 << 20, "none"), DIST_ALGO_DOUBLING);
+        dist_topology_destroy(two);
+    }
+}
+
 static void refuse(dist_spec spec, const char *word)
 {
     assert_int_equal(dist_choose(&spec), DIST_ERR_UNSUPPORTED);
@@ -105,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_measured_links_count),
+        cmocka_unit_test(test_sites_of_one_rank),
         cmocka_unit_test(test_what_goes_together),
         cmocka_unit_test(test_names),
     };
