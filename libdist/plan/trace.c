@@ -25,8 +25,13 @@ struct dist_trace {
     pthread_mutex_t lock;
     event *event;
     size_t events, capacity;
-    size_t lost;
+    size_t lost; /* events for which there was no memory */
 };
+
+/* What one rank has to write, and what it has not. */
+typedef struct tally {
+    uint64_t events, lost;
+} tally;
 
 dist_trace *dist_trace_create(void)
 {
@@ -76,6 +81,10 @@ void dist_trace_span(dist_trace *trace, const char *name, int64_t began, int64_t
 {
     event one = {.began = began, .ended = ended, .lane = LANE_PROGRAM};
     snprintf(one.name, sizeof one.name, "%s", name);
+    size_t end = strlen(one.name);
+    while (end > 0 && ((unsigned char)name[end] & 0xc0) == 0x80)
+        end--; /* no half of a UTF-8 character: the file would not be JSON */
+    one.name[end] = '\0';
     add(trace, &one);
 }
 
@@ -89,19 +98,27 @@ static void write_text(FILE *file, const char *text)
             fputc(*text, file);
 }
 
+/* Microseconds, with a point in every locale. */
+static void write_time(FILE *file, const char *key, int64_t ns)
+{
+    uint64_t size = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+    fprintf(file, ",\"%s\":%s%" PRIu64 ".%03u", key, ns < 0 ? "-" : "", size / 1000, (unsigned)(size % 1000));
+}
+
 static void write_event(FILE *file, const event *one, int rank, int64_t origin, size_t id)
 {
-    double began = (double)(one->began - origin) * 1e-3, lasted = (double)(one->ended - one->began) * 1e-3;
     bool asynchronous = one->lane == LANE_INSIDE || one->lane == LANE_ACROSS;
     for (int half = 0; half < (asynchronous ? 2 : 1); half++) {
         fprintf(file, ",\n{\"name\":\"");
         write_text(file, one->name);
-        fprintf(file, "\",\"cat\":\"%s\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f", lane_names[one->lane], rank,
-                one->lane, began + (half ? lasted : 0));
+        fprintf(file, "\",\"cat\":\"%s\",\"pid\":%d,\"tid\":%d", lane_names[one->lane], rank, one->lane);
+        write_time(file, "ts", (half ? one->ended : one->began) - origin);
+        if (!asynchronous)
+            write_time(file, "dur", one->ended - one->began);
         if (asynchronous)
             fprintf(file, ",\"ph\":\"%s\",\"id\":\"%d.%zu\"}", half ? "e" : "b", rank, id);
         else
-            fprintf(file, ",\"ph\":\"X\",\"dur\":%.3f}", lasted);
+            fprintf(file, ",\"ph\":\"X\"}");
     }
 }
 
@@ -139,23 +156,25 @@ static dist_status clock_offset(dist_wire *wire, const dist_patience *patience, 
     return status;
 }
 
-static dist_status write_file(const event *all, const uint64_t *count, uint64_t most,
+static dist_status write_file(const event *all, const tally *count, uint64_t most,
                               const dist_topology *topology, const char *path)
 {
     int64_t origin = INT64_MAX;
+    uint64_t lost = 0;
     FILE *file = fopen(path, "w");
     if (!file)
         return dist_fail(DIST_ERR_IO, "the trace file '%s' cannot be written", path);
     fprintf(file, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
     for (int r = 0; r < topology->ranks; r++) {
         write_names(file, topology, r);
-        for (uint64_t i = 0; i < count[r]; i++)
+        lost += count[r].lost;
+        for (uint64_t i = 0; i < count[r].events; i++)
             origin = all[(uint64_t)r * most + i].began < origin ? all[(uint64_t)r * most + i].began : origin;
     }
     for (int r = 0; r < topology->ranks; r++)
-        for (uint64_t i = 0; i < count[r]; i++)
+        for (uint64_t i = 0; i < count[r].events; i++)
             write_event(file, &all[(uint64_t)r * most + i], r, origin, i);
-    fprintf(file, "\n]}\n");
+    fprintf(file, "\n],\"otherData\":{\"lost_events\":%" PRIu64 "}}\n", lost);
     bool bad = ferror(file);
     if (fclose(file) != 0 || bad)
         return dist_fail(DIST_ERR_IO, "the trace file '%s' could not be written to its end", path);
@@ -169,8 +188,8 @@ dist_status dist_trace_write(dist_trace *trace, dist_wire *wire, const dist_topo
     const uint64_t limit = (uint64_t)1 << 30; /* bytes gathered */
     dist_patience patience = {.deadline = deadline};
     int64_t offset = 0;
-    uint64_t mine = trace->events, most = 0;
-    uint64_t *count = calloc((size_t)wire->ranks, sizeof *count);
+    uint64_t most = 0;
+    tally mine = {trace->events, trace->lost}, *count = calloc((size_t)wire->ranks, sizeof *count);
     if (!count)
         return dist_fail(DIST_ERR_MEMORY, "no memory to gather the trace");
     dist_status status = clock_offset(wire, &patience, &offset);
@@ -178,14 +197,17 @@ dist_status dist_trace_write(dist_trace *trace, dist_wire *wire, const dist_topo
         status = wire->ops->exchange(wire, &mine, count, sizeof mine, &patience);
     uint64_t room = limit / sizeof(event) / (uint64_t)wire->ranks;
     for (int r = 0; r < wire->ranks; r++) {
-        count[r] = count[r] < room ? count[r] : room;
-        most = count[r] > most ? count[r] : most;
+        if (count[r].events > room) {
+            count[r].lost += count[r].events - room;
+            count[r].events = room;
+        }
+        most = count[r].events > most ? count[r].events : most;
     }
     event *own = calloc(most + 1, sizeof *own), *all = calloc((most + 1) * (size_t)wire->ranks, sizeof *all);
     if (status >= 0 && (!own || !all))
         status = dist_fail(DIST_ERR_MEMORY, "no memory to gather %" PRIu64 " trace events", most);
     if (status >= 0 && most > 0) {
-        for (uint64_t i = 0; i < count[wire->rank]; i++) {
+        for (uint64_t i = 0; i < count[wire->rank].events; i++) {
             own[i] = trace->event[i];
             own[i].began -= offset;
             own[i].ended -= offset;
