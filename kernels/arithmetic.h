@@ -6,6 +6,7 @@
 #ifndef DIST_KERNELS_ARITHMETIC_H
 #define DIST_KERNELS_ARITHMETIC_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -50,6 +51,10 @@ static inline __device__ float dist_div(float a, float b)
 {
     return __fdiv_rn(a, b);
 }
+static inline __device__ float dist_sqrt(float a)
+{
+    return __fsqrt_rn(a);
+}
 #else
 static inline DIST_HD float dist_add(float a, float b)
 {
@@ -66,6 +71,10 @@ static inline DIST_HD float dist_mul(float a, float b)
 static inline DIST_HD float dist_div(float a, float b)
 {
     return a / b;
+}
+static inline DIST_HD float dist_sqrt(float a)
+{
+    return sqrtf(a);
 }
 #endif
 

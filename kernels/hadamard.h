@@ -1,14 +1,16 @@
 /* The 4-bit codec on Hadamard-rotated blocks (EDEN, DRIVE): arithmetic shared by C and CUDA.
  *
- * A block of d elements, d a power of two from 16 to 4096:
- *     x = signs applied to h;  dist_hadamard(x, d);  n = dist_sum_squares16(x, d)
- *     code = of x * sqrt(d / n) by dist_centroid_index and its sign, or by dist_centroid_code_stochastic
- *     scale = n / dist_dot16(centroids of the codes, x)
- * and back: centroids * scale, dist_hadamard, times 1 / d in all (dist_hadamard_factor twice), signs applied.
- * What is left without the factor is absorbed by the scale, if encoder and decoder agree.
+ * A block of d elements, d a power of two (a partial one is padded with zeros):
+ *     unit = dist_hadamard_unit_of(peak);  x = signs applied to h * unit.inverse;  dist_hadamard(x, d)
+ *     squares = dist_sum_squares16(x, d);  z = x * dist_hadamard_by(squares, d)
+ *     code = dist_centroid_code(z), or dist_centroid_code_stochastic
+ *     scale = dist_hadamard_scale(squares, dist_dot16(centroids of the codes, x, d), d, unit.unit, stochastic)
+ * and back: y = centroids of the codes;  dist_hadamard(y, d);  signs applied to dist_saturated(y * scale)
  */
 #ifndef DIST_KERNELS_HADAMARD_H
 #define DIST_KERNELS_HADAMARD_H
+
+#include <stdbool.h>
 
 #include "kernels/arithmetic.h"
 #include "kernels/philox.h"
@@ -113,6 +115,48 @@ static inline DIST_HD float dist_dot16(const float *a, const float *b, unsigned 
 static inline DIST_HD float dist_sum_squares16(const float *x, unsigned d)
 {
     return dist_dot16(x, x, d);
+}
+
+/* The power of two below a block's peak, and its inverse: h * inverse is in (-2, 2), so that no square overflows. */
+typedef struct dist_hadamard_unit {
+    float unit, inverse;
+} dist_hadamard_unit;
+
+static inline DIST_HD dist_hadamard_unit dist_hadamard_unit_of(uint32_t peak)
+{
+    const uint32_t e = peak >> 23 ? peak >> 23 : 1u;
+    dist_hadamard_unit unit;
+    unit.unit = dist_float_of(e << 23);
+    unit.inverse = e == 254u ? dist_float_of(0x400000u) : dist_float_of((254u - e) << 23);
+    return unit;
+}
+
+/* By what rotated elements are multiplied to have variance 1. */
+static inline DIST_HD float dist_hadamard_by(float squares, unsigned d)
+{
+    return dist_sqrt(dist_div((float)d, squares));
+}
+
+/* EDEN's scale, or the norm when the codes are unbiased themselves; divided by d for the rotation back. */
+static inline DIST_HD float dist_hadamard_scale(float squares, float dot, unsigned d, float unit,
+                                                bool stochastic)
+{
+    const float per_element = 1.0f / (float)d; /* exact */
+    const float scale = stochastic ? dist_sqrt(dist_mul(squares, per_element)) : dist_div(squares, dot);
+    return dist_mul(dist_mul(scale, per_element), unit);
+}
+
+static inline DIST_HD unsigned dist_centroid_code(float z)
+{
+    const uint32_t bits = dist_bits_of(z);
+    return dist_centroid_index(dist_float_of(bits & 0x7fffffffu)) | (bits >> 28 & 8u);
+}
+
+/* The finite value nearest to v, which is no NaN. */
+static inline DIST_HD float dist_saturated(float v)
+{
+    const float most = dist_float_of(0x7f7fffffu);
+    return v > most ? most : v < -most ? -most : v;
 }
 
 #endif

@@ -93,7 +93,7 @@ struct dist_cached {
     dist_spec spec;
     dist_task *task;
     dist_call call;
-    char algo[32], codec[32]; /* the words of call.options; "" when it had none */
+    char algo[32], codec[80]; /* the words of call.options; "" when it had none */
     dist_cached *next;
 };
 

@@ -54,7 +54,7 @@ typedef struct dist_collective_options {
     int version;       /* set by the initializer */
     const char *algo;  /* auto, mpi, ring, halving, doubling, hier; hier:shots=1 or hier:shots=2 fixes how
                           sites exchange */
-    const char *codec; /* between sites, hier and float32 only; default none. Without error feedback: see
+    const char *codec; /* between sites, hier only, floats of 16 and 32 bits; default none. Without error feedback: see
                           data_parallel.h */
 } dist_collective_options;
 

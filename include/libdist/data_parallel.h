@@ -42,7 +42,7 @@ typedef struct dist_data_parallel_options {
     size_t size;       /* set by the initializer */
     int version;       /* set by the initializer */
     const char *algo;  /* as for dist_all_reduce; NULL: the context's */
-    const char *codec; /* between sites; NULL: the context's; float32 buckets only, others go uncompressed */
+    const char *codec; /* between sites; NULL: the context's; float64 and integers go uncompressed */
     size_t bucket_bytes;       /* 0: DIST_BUCKET or 25 MiB, at most an eighth of all gradients */
     size_t first_bucket_bytes; /* 0: 1 MiB, at most bucket_bytes: the first bucket starts early, and the last ends early */
     int accumulate; /* how many times each gradient becomes ready before it is averaged; 0 or 1: each time */

@@ -1,31 +1,35 @@
-/* The walk over blocks that int8 and int4 share, whatever the instruction set.
+/* The walk over the blocks of a group that int8, int4, mxfp8, mxfp4 and nvfp4 share, whatever the instruction set.
  *
- * It is always inlined with a constant dist_block_kernels, so that no call through a pointer is left.
+ * It is always inlined with a constant kind and constant dist_block_kernels, so that no call through a pointer is left.
  */
 #ifndef DIST_CODEC_BLOCKS_H
 #define DIST_CODEC_BLOCKS_H
 
 #include <string.h>
 
-#include "codec/codec.h"
-#include "base/fpmode.h"
-#include "codec/layout.h"
-#include "kernels/quantize.h"
+#include "codec/tables.h"
+#include "kernels/block.h"
 
 #define DIST_INLINE static inline __attribute__((always_inline))
 
-/* Elements between two looks at the scales: two passes over so many stay in the L1 cache, and the scales of
- * small blocks cost no stop each. */
-enum { DIST_GROUP = 1024, DIST_GROUP_BLOCKS = DIST_GROUP / 16 };
+enum { DIST_GROUP_BLOCKS = DIST_GROUP / 16 };
 
-/* On any n elements from 1, in blocks of which the last may be partial; e, the feedback, may be NULL. */
+/* n elements, in blocks of which the last may be partial. */
+typedef struct dist_block_run {
+    const float *h;
+    float *kept;            /* or NULL */
+    const uint32_t *random; /* or NULL */
+    uint64_t n, block;
+    const float *scale; /* of each block; NaN: codes 0, nothing kept */
+    uint8_t *codes;
+} dist_block_run;
+
 typedef struct dist_block_kernels {
-    bool half; /* float16 scales and two codes a byte, else float32 scales and one */
-    void (*peaks)(const float *x, const float *e, uint64_t n, uint64_t block, uint32_t *peak);
-    void (*quantize)(const float *x, float *e, uint64_t n, uint64_t block, const float *scale,
-                     uint8_t *codes);
+    void (*peaks)(const float *h, uint64_t n, uint64_t block, uint32_t *peak);
+    void (*quantize)(dist_codec_kind kind, const dist_block_run *run);
     /* one block */
-    void (*dequantize)(const uint8_t *codes, uint64_t n, float scale, float *values, bool add);
+    void (*dequantize)(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out,
+                       bool add);
 } dist_block_kernels;
 
 DIST_INLINE uint64_t dist_least(uint64_t a, uint64_t b)
@@ -33,94 +37,61 @@ DIST_INLINE uint64_t dist_least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Stores the scale of block b and returns it as decoding will read it. */
-DIST_INLINE float dist_store_scale(bool half, uint8_t *scales, uint64_t b, uint32_t peak)
+DIST_INLINE uint64_t dist_encode_blocks(dist_codec_kind kind, const dist_block_kernels *kernels,
+                                        const dist_encode_group *group)
 {
-    if (half) {
-        const uint16_t scale = dist_scale4(peak);
-        memcpy(scales + 2 * b, &scale, 2);
-        return dist_half_to_float(scale);
+    const uint64_t block = group->codec->block;
+    const unsigned size = dist_block_scale_bytes(kind);
+    const int s = dist_block_scale_section(kind);
+    uint32_t peak[DIST_GROUP_BLOCKS];
+    float scale[DIST_GROUP_BLOCKS];
+    uint64_t nonfinite = 0, b = 0;
+    /* Two passes over the group: the scales of small blocks cost no stop each. */
+    kernels->peaks(group->h, group->n, block, peak);
+    for (uint64_t first = 0; first < group->n; first += block, b++) {
+        uint32_t stored;
+        scale[b] = dist_block_scale(kind, peak[b], group->global, &stored);
+        memcpy(group->section[s] + size * b, &stored, size); /* little endian */
+        nonfinite += peak[b] >= DIST_INFINITY_BITS;
     }
-    const float scale = dist_scale8(peak);
-    memcpy(scales + 4 * b, &scale, 4);
-    return scale;
-}
-
-DIST_INLINE float dist_load_scale(bool half, const uint8_t *scales, uint64_t b)
-{
-    if (half) {
-        uint16_t scale;
-        memcpy(&scale, scales + 2 * b, 2);
-        return dist_half_to_float(scale);
-    }
-    float scale;
-    memcpy(&scale, scales + 4 * b, 4);
-    return scale;
-}
-
-DIST_INLINE uint64_t dist_encode_blocks(const dist_block_kernels *kernels, const dist_codec *codec,
-                                        const float *values, float *feedback, uint64_t count, void *encoded)
-{
-    const uint64_t mode = dist_fpmode_default();
-    const uint64_t block = codec->block, group = block > DIST_GROUP ? block : DIST_GROUP;
-    uint8_t *scales = encoded;
-    uint8_t *codes = scales + dist_codec_scale_bytes(codec, count);
-    uint64_t nonfinite = 0, blocks = 0;
-    for (uint64_t first = 0; first < count; first += group) {
-        const uint64_t n = dist_least(group, count - first);
-        const float *x = values + first;
-        float *e = feedback ? feedback + first : NULL;
-        uint32_t peak[DIST_GROUP_BLOCKS];
-        float scale[DIST_GROUP_BLOCKS];
-        kernels->peaks(x, e, n, block, peak);
-        for (uint64_t b = 0; b * block < n; b++) {
-            scale[b] = dist_store_scale(kernels->half, scales, blocks++, peak[b]);
-            nonfinite += !dist_is_finite(scale[b]);
-        }
-        kernels->quantize(x, e, n, block, scale, codes + (kernels->half ? first / 2 : first));
-    }
-    dist_fpmode_set(mode);
+    const dist_block_run run = {group->h, group->kept, group->random,        group->n,
+                                block,    scale,       group->section[s + 1]};
+    kernels->quantize(kind, &run);
     return nonfinite;
 }
 
-DIST_INLINE void dist_decode_blocks(const dist_block_kernels *kernels, const dist_codec *codec,
-                                    const void *encoded, uint64_t count, float *values, bool add)
+DIST_INLINE void dist_decode_blocks(dist_codec_kind kind, const dist_block_kernels *kernels,
+                                    const dist_decode_group *group)
 {
-    const uint64_t mode = dist_fpmode_default();
-    const uint8_t *scales = encoded;
-    const uint8_t *codes = scales + dist_codec_scale_bytes(codec, count);
+    const uint64_t block = group->codec->block;
+    const unsigned size = dist_block_scale_bytes(kind);
+    const int s = dist_block_scale_section(kind);
     uint64_t b = 0;
-    for (uint64_t first = 0; first < count; first += codec->block, b++) {
-        const uint64_t n = dist_least(codec->block, count - first);
-        const float scale = dist_load_scale(kernels->half, scales, b);
+    for (uint64_t first = 0; first < group->n; first += block, b++) {
+        const uint64_t n = dist_least(block, group->n - first);
+        uint32_t stored = 0;
+        memcpy(&stored, group->section[s] + size * b, size);
+        const float scale = dist_block_scale_of(kind, stored, group->global);
         if (dist_is_finite(scale)) {
-            const uint8_t *from = codes + (kernels->half ? first / 2 : first);
-            kernels->dequantize(from, n, scale, values + first, add);
+            const uint64_t from = dist_block_nibbles(kind) ? first / 2 : first;
+            kernels->dequantize(kind, group->section[s + 1] + from, n, scale, group->out + first, group->add);
         } else {
             /* Written, not computed: the bits of 0 * NaN and of a sum of NaNs differ between processors. */
             for (uint64_t i = 0; i < n; i++)
-                values[first + i] = dist_float_of(DIST_NAN_BITS);
+                group->out[first + i] = dist_float_of(DIST_NAN_BITS);
         }
     }
-    dist_fpmode_set(mode);
 }
 
-/* The three functions of a codec NAME over `kernels`. */
-#define DIST_BLOCK_FUNCTIONS(NAME, kernels, TARGET)                                                          \
-    TARGET static uint64_t NAME##_encode(const dist_codec *codec, const float *values, float *feedback,      \
-                                         uint64_t count, void *encoded)                                      \
+/* Both functions of a codec NAME. */
+#define DIST_BLOCK_FUNCTIONS(NAME, KIND, kernels, TARGET)                                                    \
+    TARGET static uint64_t NAME##_encode(const dist_encode_group *group)                                     \
     {                                                                                                        \
-        return dist_encode_blocks(kernels, codec, values, feedback, count, encoded);                         \
+        return dist_encode_blocks(KIND, kernels, group);                                                     \
     }                                                                                                        \
-    TARGET static void NAME##_decode(const dist_codec *codec, const void *encoded, uint64_t count,           \
-                                     float *values)                                                          \
+    TARGET static void NAME##_decode(const dist_decode_group *group)                                         \
     {                                                                                                        \
-        dist_decode_blocks(kernels, codec, encoded, count, values, false);                                   \
-    }                                                                                                        \
-    TARGET static void NAME##_decode_add(const dist_codec *codec, const void *encoded, uint64_t count,       \
-                                         float *values)                                                      \
-    {                                                                                                        \
-        dist_decode_blocks(kernels, codec, encoded, count, values, true);                                    \
+        dist_decode_blocks(KIND, kernels, group);                                                            \
     }
 
 #endif

@@ -2,8 +2,6 @@
  * same bytes. */
 #include "collective/across.h"
 
-#include "codec/layout.h"
-
 /* Wire bytes of a message. Below Open MPI's eager limit for TCP (64 KiB with its header) it needs no handshake with a peer
  * that may be busy: on a 200 Mbit/s link 1.03 times the bound; 128 KiB take 1.4 times. */
 #define CHUNK_DEFAULT  ((uint64_t)48 << 10)
@@ -17,14 +15,17 @@ static bool coded(const dist_spec *spec)
     return spec->codec.kind != DIST_CODEC_NONE;
 }
 
+/* Nothing makes no frame. */
 static uint64_t encoded_bytes(const dist_spec *spec, uint64_t bytes)
 {
-    return coded(spec) ? dist_codec_bytes(&spec->codec, bytes / sizeof(float)) : bytes;
+    if (bytes == 0)
+        return 0;
+    return coded(spec) ? dist_codec_bytes(&spec->codec, bytes / dist_type_bytes(spec->type)) : bytes;
 }
 
 uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
 {
-    const uint64_t block = coded(spec) ? spec->codec.block * sizeof(float) : 0;
+    const uint64_t block = coded(spec) ? dist_codec_grain(&spec->codec) * dist_type_bytes(spec->type) : 0;
     const uint64_t grain =
         block > 4096 ? block : 4096; /* a whole number of blocks: block sizes are powers of two */
     const uint64_t sample = (uint64_t)1 << 24, encoded = encoded_bytes(spec, sample);
@@ -45,11 +46,17 @@ static bool use_two_shots(const dist_spec *spec)
     return sites > 4 || !coded(spec); /* without a codec a second shot costs no precision and saves bytes */
 }
 
+/* Of the values in the first `bytes` of a shard. */
+static uint64_t feedback_bytes(const dist_spec *spec, uint64_t bytes)
+{
+    return dist_feedback_bytes(spec->codec.feedback, bytes / dist_type_bytes(spec->type));
+}
+
 static uint32_t feedback_buffer(const dist_spec *spec, dist_plan *plan, const char *name, uint64_t bytes)
 {
     if (!coded(spec) || !spec->codec.feedback || !spec->feedback)
         return DIST_NO_BUFFER;
-    return dist_plan_add_buffer(plan, DIST_BUFFER_STATE, bytes, name);
+    return dist_plan_add_buffer(plan, DIST_BUFFER_STATE, feedback_bytes(spec, bytes), name);
 }
 
 void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *spec, int rail, uint64_t piece,
@@ -72,12 +79,14 @@ void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *sp
     uint64_t pieces = (shard + piece - 1) / piece;
     uint64_t ahead = dist_least(pieces, window / wire + 1);
     uint64_t peers = (uint64_t)sites - 1;
-    across->incoming = dist_slots_create(plan, "incoming", wire, ahead * peers);
-    if (!coded(spec))
+    if (!coded(spec)) {
+        across->incoming = dist_slots_create(plan, "incoming", wire, ahead * peers);
         return;
-    across->own = dist_slots_create(plan, "encoded", wire, ahead * (across->two_shot ? peers + 1 : 1));
+    }
+    across->frames = dist_slots_create(plan, "frames", wire * (uint64_t)sites, ahead);
     across->feedback = feedback_buffer(spec, plan, "feedback", shard);
     if (across->two_shot) {
+        across->own = dist_slots_create(plan, "encoded", wire, ahead * peers);
         across->total = dist_slots_create(plan, "encoded-sum", wire, ahead * (peers + 1));
         across->feedback_total = feedback_buffer(spec, plan, "feedback-sum", shard);
     }
@@ -92,11 +101,6 @@ static void divide(const dist_across *across, dist_plan *plan, dist_slice piece)
 {
     if (across->spec->reduction == DIST_AVERAGE)
         dist_plan_divide(plan, across->spec->type, piece, across->spec->topology->ranks);
-}
-
-static dist_slice feedback_of(uint32_t buffer, dist_slice piece, uint64_t at)
-{
-    return dist_slice_of(buffer, at, piece.bytes);
 }
 
 static dist_slice receive_from(dist_across *across, dist_plan *plan, int site, uint64_t bytes)
@@ -123,35 +127,82 @@ static void sum_plain(dist_across *across, dist_plan *plan, dist_slice piece)
         dist_plan_copy(plan, piece, start);
 }
 
-static void sum_coded(dist_across *across, dist_plan *plan, dist_slice piece, dist_slice own)
+/* Where the frames of all sites for some values come to lie, in site order, so that one DECODE adds them up. */
+static dist_slice frames_slot(dist_across *across, uint64_t bytes)
 {
-    for (int site = 0; site < across->sites; site++) {
-        dist_slice value = site == across->site ? own : receive_from(across, plan, site, own.bytes);
-        dist_plan_decode(plan, piece, value, site > 0);
-    }
+    return dist_slot(&across->frames, (uint64_t)(across->sites - 1) * dist_frame_stride(bytes) + bytes);
 }
 
-static void direct(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
+static dist_slice frame_of(dist_slice frames, int site, uint64_t bytes)
 {
-    dist_slice out = piece;
-    if (coded(across->spec)) {
-        out = dist_slot(&across->own, encoded_bytes(across->spec, piece.bytes));
-        dist_plan_encode(plan, out, piece, feedback_of(across->feedback, piece, at));
+    return dist_part(frames, (uint64_t)site * dist_frame_stride(bytes), bytes);
+}
+
+/* Encodes values that lie `at` bytes into the shard. Their place in the whole vector is that of their bytes in its buffer. */
+static void encode(const dist_across *across, dist_plan *plan, dist_slice frame, dist_slice values,
+                   uint64_t at, bool total)
+{
+    const dist_spec *spec = across->spec;
+    const uint32_t buffer = total ? across->feedback_total : across->feedback;
+    const dist_slice state = dist_slice_of(
+        buffer, feedback_bytes(spec, at), feedback_bytes(spec, at + values.bytes) - feedback_bytes(spec, at));
+    dist_plan_encode(plan, spec->type, frame, values, state, values.offset / dist_type_bytes(spec->type),
+                     2 * spec->stream + total);
+}
+
+/* values = the sum of all frames, or their average. */
+static void sum_frames(const dist_across *across, dist_plan *plan, dist_slice values, dist_slice frames,
+                       uint64_t bytes)
+{
+    const dist_spec *spec = across->spec;
+    const int divisor = spec->reduction == DIST_AVERAGE ? spec->topology->ranks : 1;
+    const bool once = across->sites <= DIST_FRAMES_MOST;
+    for (int site = 0; site < across->sites; site += DIST_FRAMES_MOST) {
+        const int some = across->sites - site < DIST_FRAMES_MOST ? across->sites - site : DIST_FRAMES_MOST;
+        dist_slice part = frame_of(frames, site, bytes);
+        part.bytes = (uint64_t)(some - 1) * dist_frame_stride(bytes) + bytes;
+        dist_plan_decode(plan, spec->type, values, part, some, once ? divisor : 1, site > 0);
     }
+    if (!once && divisor > 1)
+        dist_plan_divide(plan, spec->type, values, divisor);
+}
+
+static void receive_frames(const dist_across *across, dist_plan *plan, dist_slice frames, uint64_t bytes)
+{
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), out);
-    if (coded(across->spec))
-        sum_coded(across, plan, piece, out);
-    else
-        sum_plain(across, plan, piece);
+            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame_of(frames, site, bytes));
+}
+
+static void send_to_others(const dist_across *across, dist_plan *plan, dist_slice slice)
+{
+    for (int site = 0; site < across->sites; site++)
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), slice);
+}
+
+static void direct_plain(dist_across *across, dist_plan *plan, dist_slice piece)
+{
+    send_to_others(across, plan, piece);
+    sum_plain(across, plan, piece);
     divide(across, plan, piece);
+}
+
+static void direct_coded(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
+{
+    const uint64_t bytes = encoded_bytes(across->spec, piece.bytes);
+    const dist_slice frames = frames_slot(across, bytes), own = frame_of(frames, across->site, bytes);
+    encode(across, plan, own, piece, at, false);
+    send_to_others(across, plan, own);
+    receive_frames(across, plan, frames, bytes);
+    sum_frames(across, plan, piece, frames, bytes);
 }
 
 /* The part of a piece that the rank on `site` sums; parts begin at codec blocks. */
 static dist_slice part_of(const dist_across *across, dist_slice piece, int site)
 {
-    uint64_t grain = coded(across->spec) ? across->spec->codec.block * sizeof(float) : 64;
+    const dist_spec *spec = across->spec;
+    uint64_t grain = coded(spec) ? dist_codec_grain(&spec->codec) * dist_type_bytes(spec->type) : 64;
     uint64_t grains = (piece.bytes + grain - 1) / grain, sites = (uint64_t)across->sites, s = (uint64_t)site;
     uint64_t begin = dist_least(grains * s / sites * grain, piece.bytes);
     uint64_t end = dist_least(grains * (s + 1) / sites * grain, piece.bytes);
@@ -166,48 +217,38 @@ static void two_shot_plain(dist_across *across, dist_plan *plan, dist_slice piec
             dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
     sum_plain(across, plan, mine);
     divide(across, plan, mine);
-    for (int site = 0; site < across->sites; site++)
-        if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), mine);
+    send_to_others(across, plan, mine);
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
             dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
 }
 
-/* Encodes part `site` of a piece, whose feedback lies where the part lies in the shard. */
-static dist_slice encode_part(dist_across *across, dist_plan *plan, dist_slice piece, int site, uint64_t at,
-                              dist_slots *slots, uint32_t feedback)
-{
-    dist_slice part = part_of(across, piece, site);
-    dist_slice out = dist_slot(slots, encoded_bytes(across->spec, part.bytes));
-    dist_plan_encode(plan, out, part, feedback_of(feedback, part, at + part.offset - piece.offset));
-    return out;
-}
-
 static void two_shot_coded(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
 {
-    dist_slice own = {0}, mine = part_of(across, piece, across->site);
+    const dist_slice mine = part_of(across, piece, across->site);
+    const uint64_t bytes = encoded_bytes(across->spec, mine.bytes);
+    const dist_slice frames = frames_slot(across, bytes), total = dist_slot(&across->total, bytes);
     for (int site = 0; site < across->sites; site++) {
-        dist_slice out = encode_part(across, plan, piece, site, at, &across->own, across->feedback);
-        if (site == across->site)
-            own = out;
-        else
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), out);
-    }
-    sum_coded(across, plan, mine, own);
-    divide(across, plan, mine);
-    dist_slice total =
-        encode_part(across, plan, piece, across->site, at, &across->total, across->feedback_total);
-    for (int site = 0; site < across->sites; site++)
+        const dist_slice part = part_of(across, piece, site);
+        dist_slice frame = frame_of(frames, site, bytes);
         if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), total);
+            frame = dist_slot(&across->own, encoded_bytes(across->spec, part.bytes));
+        encode(across, plan, frame, part, at + part.offset - piece.offset, false);
+        if (site != across->site)
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame);
+    }
+    receive_frames(across, plan, frames, bytes);
+    sum_frames(across, plan, mine, frames, bytes);
+    encode(across, plan, total, mine, at + mine.offset - piece.offset, true);
+    send_to_others(across, plan, total);
     for (int site = 0; site < across->sites; site++) {
-        dist_slice part = part_of(across, piece, site), encoded = total;
+        const dist_slice part = part_of(across, piece, site);
+        dist_slice frame = total;
         if (site != across->site) {
-            encoded = dist_slot(&across->total, encoded_bytes(across->spec, part.bytes));
-            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), encoded);
+            frame = dist_slot(&across->total, encoded_bytes(across->spec, part.bytes));
+            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame);
         }
-        dist_plan_decode(plan, part, encoded, false);
+        dist_plan_decode(plan, across->spec->type, part, frame, 1, 1, false);
     }
 }
 
@@ -215,10 +256,8 @@ void dist_across_piece(dist_across *across, dist_plan *plan, dist_slice piece, u
 {
     if (across->sites == 1)
         divide(across, plan, piece);
-    else if (!across->two_shot)
-        direct(across, plan, piece, at);
     else if (coded(across->spec))
-        two_shot_coded(across, plan, piece, at);
+        (across->two_shot ? two_shot_coded : direct_coded)(across, plan, piece, at);
     else
-        two_shot_plain(across, plan, piece);
+        (across->two_shot ? two_shot_plain : direct_plain)(across, plan, piece);
 }

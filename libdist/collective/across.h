@@ -11,7 +11,9 @@ typedef struct dist_across {
     int sites;
     bool two_shot;
     uint64_t piece;                  /* largest piece of the shard in bytes; a whole number of codec blocks */
-    dist_slots incoming, own, total; /* what arrives, what this rank encoded, the encoded sums (two-shot) */
+    dist_slots incoming;   /* what arrives without a codec */
+    dist_slots frames;     /* with one: the frames of all sites, side by side */
+    dist_slots own, total; /* two-shot: frames for others, frames of sums */
     uint32_t feedback, feedback_total; /* STATE buffers or DIST_NO_BUFFER */
 } dist_across;
 

@@ -2,7 +2,6 @@
 #include <math.h>
 
 #include "base/error.h"
-#include "codec/layout.h"
 #include "collective/collective.h"
 
 /* Until measured: shared memory inside a site; a long-distance network between sites. Arithmetic costs one
@@ -44,7 +43,7 @@ static costs costs_of(const dist_spec *spec)
     if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
         c.bytes *= c.n;
     if (spec->codec.kind != DIST_CODEC_NONE)
-        c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) / (4.0 * (1 << 16));
+        c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) / ((double)dist_type_bytes(spec->type) * (1 << 16));
     return c;
 }
 
@@ -123,8 +122,8 @@ static dist_algo_kind best(const dist_spec *spec)
 dist_status dist_choose(dist_spec *spec)
 {
     bool coded = spec->codec.kind != DIST_CODEC_NONE;
-    if (coded && spec->type != DIST_FLOAT32)
-        return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' works on float32, not %s; use codec 'none'",
+    if (coded && spec->type != DIST_FLOAT32 && spec->type != DIST_FLOAT16 && spec->type != DIST_BFLOAT16)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' works on float32, float16 and bfloat16, not %s; use codec 'none'",
                          spec->codec.text, dist_type_name(spec->type));
     if (coded &&
         (spec->kind != DIST_ALL_REDUCE || spec->reduction == DIST_MIN || spec->reduction == DIST_MAX))

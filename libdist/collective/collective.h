@@ -45,6 +45,7 @@ typedef struct dist_spec {
     int root;
     uint64_t count; /* as the public call takes it: per rank for reduce-scatter and all-gather */
     bool in_place;
+    uint32_t stream; /* tells apart what is encoded in one step, for random numbers */
     bool feedback; /* keep error feedback from run to run, if the codec wants it */
     dist_codec codec;
     uint64_t chunk_bytes, window_bytes; /* between sites; 0: chosen */

@@ -183,7 +183,7 @@ static void emit(dist_plan *plan, const dist_spec *spec)
 static dist_plan *create(const dist_spec *spec)
 {
     static const char *const shots[] = {"", ":shots=1", ":shots=2"};
-    char codec[64] = "", tuning[64] = "";
+    char codec[80] = "", tuning[64] = "";
     if (spec->codec.kind != DIST_CODEC_NONE)
         snprintf(codec, sizeof codec, " %s%s", spec->codec.text, spec->feedback ? " feedback" : "");
     if (spec->chunk_bytes || spec->window_bytes)

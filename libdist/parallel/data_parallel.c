@@ -1,4 +1,4 @@
-#include "parallel/data_parallel.h"
+#include "parallel/data_parallel_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,37 +6,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "parallel/buckets.h"
 
 #define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
 #define BUCKETS_WANTED       8 /* a small model still overlaps */
-
-typedef struct bucket {
-    dist_task *task;
-    char *memory;
-    uint64_t bytes;
-    dist_type type;
-    size_t parameters, missing; /* how many there are; how many are not ready in this step */
-} bucket;
-
-/* When a bucket was in flight; sorted at wait, in place. */
-typedef struct flight {
-    int64_t began, ended;
-} flight;
-
-struct dist_data_parallel {
-    dist_data_parallel_setup setup;
-    dist_parameter *parameter;
-    char **name; /* copies */
-    dist_placement *place;
-    bool *ready;
-    size_t parameters;
-    bucket *bucket;
-    flight *flight;
-    size_t buckets;
-    int *round; /* how often each gradient became ready since the last average */
-    dist_data_parallel_stats stats;
-};
 
 static void free_all(dist_data_parallel *dp)
 {
@@ -92,7 +64,7 @@ static bool make_buckets(dist_data_parallel *dp)
     if (!dp->bucket || !dp->flight)
         return false;
     for (size_t i = 0; i < dp->parameters; i++) {
-        bucket *b = &dp->bucket[dp->place[i].bucket];
+        dist_bucket *b = &dp->bucket[dp->place[i].bucket];
         uint64_t end = dp->place[i].offset + dp->parameter[i].count * dist_type_bytes(dp->parameter[i].type);
         b->type = dp->parameter[i].type;
         b->bytes = end > b->bytes ? end : b->bytes;
@@ -107,15 +79,16 @@ static bool make_buckets(dist_data_parallel *dp)
     return true;
 }
 
-/* A codec works on float32: buckets of other types go as they are. */
-static dist_spec bucket_spec(const dist_data_parallel *dp, const bucket *b)
+/* A codec works on floats of up to 32 bits: buckets of other types go as they are. */
+static dist_spec bucket_spec(const dist_data_parallel *dp, const dist_bucket *b)
 {
     dist_spec spec = dp->setup.spec;
+    spec.stream = (uint32_t)(b - dp->bucket);
     spec.kind = DIST_ALL_REDUCE;
     spec.type = b->type;
     spec.count = b->bytes / dist_type_bytes(b->type);
     spec.in_place = true;
-    if (b->type != DIST_FLOAT32)
+    if (b->type != DIST_FLOAT32 && b->type != DIST_FLOAT16 && b->type != DIST_BFLOAT16)
         spec.codec = (dist_codec){.kind = DIST_CODEC_NONE, .text = "none"};
     spec.feedback = spec.codec.feedback;
     return spec;
@@ -123,7 +96,7 @@ static dist_spec bucket_spec(const dist_data_parallel *dp, const bucket *b)
 
 static dist_status make_task(dist_data_parallel *dp, size_t number)
 {
-    bucket *b = &dp->bucket[number];
+    dist_bucket *b = &dp->bucket[number];
     dist_spec spec = bucket_spec(dp, b);
     dist_plan *plan;
     size_t users = 0;
@@ -184,7 +157,7 @@ dist_status dist_dp_ready(dist_data_parallel *dp, size_t i)
                          dp->name[i]);
     if (++dp->round[i] < dp->setup.accumulate)
         return DIST_OK;
-    bucket *b = &dp->bucket[dp->place[i].bucket];
+    dist_bucket *b = &dp->bucket[dp->place[i].bucket];
     dp->ready[i] = true;
     if (--b->missing > 0)
         return DIST_OK;
@@ -215,12 +188,12 @@ static dist_status check_all_ready(const dist_data_parallel *dp)
 }
 
 /* Nanoseconds with at least one bucket in flight. */
-static int64_t union_of(flight *flights, size_t n)
+static int64_t union_of(dist_flight *flights, size_t n)
 {
     int64_t covered = 0, until = INT64_MIN;
     for (size_t i = 1; i < n; i++) /* insertion: nearly sorted, few, and qsort may allocate */
         for (size_t j = i; j > 0 && flights[j - 1].began > flights[j].began; j--) {
-            flight swap = flights[j];
+            dist_flight swap = flights[j];
             flights[j] = flights[j - 1];
             flights[j - 1] = swap;
         }
@@ -240,7 +213,7 @@ static void count_step(dist_data_parallel *dp, double exposed)
     s->bytes_inside = s->bytes_across = s->nonfinite = 0;
     for (size_t b = 0; b < dp->buckets; b++) {
         const dist_task_stats *task = dist_task_stats_of(dp->bucket[b].task);
-        dp->flight[b] = (flight){task->started, task->finished};
+        dp->flight[b] = (dist_flight){task->started, task->finished};
         s->codec += dist_seconds(task->codec);
         s->bytes_inside += task->bytes_inside;
         s->bytes_across += task->bytes_across;

@@ -1,7 +1,11 @@
 /* One pass of the engine: what finished, what can start, one piece of arithmetic. */
 #include "plan/engine_internal.h"
 
+#include <inttypes.h>
+
 #include "base/clock.h"
+#include "base/error.h"
+#include "codec/frame.h"
 #include "device/device.h"
 #include "plan/trace.h"
 
@@ -80,23 +84,35 @@ static dist_status start_messages(dist_engine *engine, dist_task *task, bool *mo
     return DIST_OK;
 }
 
-static void run_codec(dist_engine *engine, dist_task *task, const dist_op *op)
+static void encode(dist_engine *engine, dist_task *task, const dist_op *op)
 {
-    const dist_codec *codec = &task->plan->codec;
-    char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
-    if (op->kind == DIST_OP_ENCODE) {
-        float *feedback = (float *)(void *)dist_task_at(task, op->state);
-        uint64_t nonfinite = codec->ops->encode(codec, (float *)(void *)src, feedback, op->count, dst);
-        task->stats.nonfinite += nonfinite;
-        engine->counters.nonfinite += nonfinite;
-    } else if (op->add) {
-        codec->ops->decode_add(codec, src, op->count, (float *)(void *)dst);
-    } else {
-        codec->ops->decode(codec, src, op->count, (float *)(void *)dst);
-    }
+    const dist_codec_position position = {.step = task->step, .first = op->first, .stream = op->stream};
+    uint64_t nonfinite =
+        dist_frame_encode(&task->plan->codec, (dist_type)op->type, dist_task_at(task, op->src),
+                          dist_task_at(task, op->state), op->count, &position, dist_task_at(task, op->dst));
+    task->stats.nonfinite += nonfinite;
+    engine->counters.nonfinite += nonfinite;
 }
 
-void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
+/* What came over a wire is checked before it is used. */
+static dist_status decode(dist_task *task, const dist_op *op)
+{
+    const dist_codec *codec = &task->plan->codec;
+    const uint64_t bytes = dist_codec_bytes(codec, op->count);
+    const void *frame[DIST_FRAMES_MOST];
+    for (uint32_t f = 0; f < op->frames; f++) {
+        frame[f] = dist_task_at(task, op->src) + f * dist_frame_stride(bytes);
+        const dist_status status = dist_frame_check(codec, frame[f], bytes, op->count);
+        if (status < 0)
+            return dist_fail(status, "frame %" PRIu32 " of %" PRIu32 ": %s", f, op->frames,
+                             dist_last_error());
+    }
+    dist_frame_decode(codec, frame, (int)op->frames, (int)op->divisor, op->add, (dist_type)op->type,
+                      op->count, dist_task_at(task, op->dst));
+    return DIST_OK;
+}
+
+dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
 {
     char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
     switch ((dist_op_kind)op->kind) {
@@ -109,12 +125,16 @@ void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
     case DIST_OP_DIVIDE:
         dist_device_host.divide((dist_type)op->type, dst, op->count, (int)op->divisor);
         break;
+    case DIST_OP_ENCODE:
+        encode(engine, task, op);
+        break;
     default:
-        run_codec(engine, task, op);
+        return decode(task, op);
     }
+    return DIST_OK;
 }
 
-static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
+static dist_status run_local(dist_engine *engine, dist_task *task, uint32_t number)
 {
     const dist_op *op = &task->plan->op[number];
     bool coded = op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE;
@@ -122,13 +142,16 @@ static void run_local(dist_engine *engine, dist_task *task, uint32_t number)
     int64_t began = timed ? dist_now() : 0;
     if (engine->options.trace)
         task->began[number] = began;
-    dist_op_run(engine, task, op);
+    dist_status status = dist_op_run(engine, task, op);
+    if (status < 0)
+        return blame(task, number, status);
     if (timed) {
         int64_t spent = dist_now() - began;
         *(coded ? &task->stats.codec : &task->stats.reduce) += spent;
         *(coded ? &engine->counters.seconds_codec : &engine->counters.seconds_reduce) += dist_seconds(spent);
     }
     complete(engine, task, number);
+    return DIST_OK;
 }
 
 static void activate(dist_engine *engine, dist_task *task)
@@ -189,7 +212,7 @@ static dist_status pass(dist_engine *engine, bool *moved)
     for (dist_task *task = engine->active; task; task = task->next) {
         if (task->local.head == task->local.tail)
             continue;
-        run_local(engine, task, task->local.op[task->local.head++]);
+        DIST_TRY(run_local(engine, task, task->local.op[task->local.head++]));
         *moved = true;
         break; /* look at the wire again between two pieces of arithmetic */
     }

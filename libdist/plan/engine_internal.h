@@ -38,6 +38,7 @@ struct dist_task {
     bool express;       /* short enough for dist_task_express */
     int64_t deadline;
     _Atomic int state; /* dist_task_state; RUNNING -> IDLE releases everything the run wrote */
+    uint64_t step; /* starts so far: what stochastic rounding draws from */
     dist_task_stats stats;
 };
 
@@ -67,7 +68,7 @@ struct dist_engine {
 bool dist_engine_pass(dist_engine *engine);
 
 /* REDUCE, COPY, DIVIDE, ENCODE and DECODE, at once. */
-void dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
+dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
 
 /* Adds a SEND that starts to the counters. */
 void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op);

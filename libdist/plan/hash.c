@@ -24,6 +24,7 @@ static uint64_t mix_op(uint64_t hash, const dist_plan *plan, const dist_op *op)
                          (uint64_t)op->native << 24 | (uint64_t)op->add << 32 | (uint64_t)op->channel << 40);
     hash = mix(hash, (uint64_t)(uint32_t)op->peer | (uint64_t)op->sequence << 32);
     hash = mix(mix(hash, op->divisor), op->count);
+    hash = mix(mix(hash, (uint64_t)op->frames | (uint64_t)op->stream << 32), op->first);
     hash = mix_slice(mix_slice(mix_slice(hash, op->dst), op->src), op->state);
     for (uint32_t w = 0; w < op->waits; w++)
         hash = mix(hash, plan->wait[op->first_wait + w]);

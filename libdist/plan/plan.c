@@ -162,26 +162,32 @@ void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divis
                            .state = nothing});
 }
 
-void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state)
+void dist_plan_encode(dist_plan *plan, dist_type type, dist_slice frame, dist_slice values, dist_slice state,
+                      uint64_t first, uint32_t stream)
 {
     if (values.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_ENCODE,
-                           .type = DIST_FLOAT32,
-                           .count = values.bytes / sizeof(float),
-                           .dst = encoded,
+                           .type = (uint8_t)type,
+                           .count = values.bytes / dist_type_bytes(type),
+                           .stream = stream,
+                           .first = first,
+                           .dst = frame,
                            .src = values,
                            .state = state});
 }
 
-void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add)
+void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_slice encoded, int frames,
+                      int divisor, bool add)
 {
     if (values.bytes == 0)
         return;
     append(plan, (dist_op){.kind = DIST_OP_DECODE,
-                           .type = DIST_FLOAT32,
+                           .type = (uint8_t)type,
                            .add = add,
-                           .count = values.bytes / sizeof(float),
+                           .divisor = (uint32_t)divisor,
+                           .frames = (uint32_t)frames,
+                           .count = values.bytes / dist_type_bytes(type),
                            .dst = values,
                            .src = encoded,
                            .state = nothing});

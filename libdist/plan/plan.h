@@ -23,8 +23,8 @@ typedef enum dist_op_kind {
     DIST_OP_REDUCE, /* dst = dst (reduction) src */
     DIST_OP_COPY,   /* dst = src */
     DIST_OP_DIVIDE, /* dst = dst / divisor */
-    DIST_OP_ENCODE, /* dst = encoded(src + state); state = what was rounded away */
-    DIST_OP_DECODE, /* dst = decoded(src), or dst += decoded(src) */
+    DIST_OP_ENCODE, /* dst = frame of (src + state); state = what was rounded away */
+    DIST_OP_DECODE, /* dst = or += sum of the frames at src in order, divided by divisor */
     DIST_OP_NATIVE, /* a whole collective of the wire, over all ranks */
     DIST_OP_KINDS
 } dist_op_kind;
@@ -41,7 +41,7 @@ typedef struct dist_slice {
 
 typedef struct dist_op {
     uint8_t kind;      /* dist_op_kind */
-    uint8_t type;      /* dist_type: REDUCE, DIVIDE, NATIVE */
+    uint8_t type;      /* dist_type of the elements: all but SEND, RECV, COPY */
     uint8_t reduction; /* dist_reduction: REDUCE, NATIVE; never DIST_AVERAGE */
     uint8_t native;    /* dist_native: NATIVE */
     bool add;          /* DECODE: dst += */
@@ -49,7 +49,10 @@ typedef struct dist_op {
     int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
-    uint32_t divisor;           /* DIVIDE */
+    uint32_t divisor;           /* DIVIDE, DECODE */
+    uint32_t frames;            /* DECODE: how many; they lie dist_frame_stride apart */
+    uint32_t stream;            /* ENCODE: which vector, for random numbers */
+    uint64_t first;             /* ENCODE: index of the first element in that vector */
     uint32_t first_wait, waits; /* into plan->wait: ops (all earlier) that must be done first */
     uint64_t count;             /* elements: REDUCE, DIVIDE, ENCODE, DECODE, NATIVE */
     dist_slice dst, src, state;
@@ -67,11 +70,14 @@ typedef struct dist_plan_buffer {
     char name[16];
 } dist_plan_buffer;
 
+/* Frames that one DECODE takes. */
+#define DIST_FRAMES_MOST 64
+
 /* Channels that collectives use; a wire keeps their messages apart. */
 enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
 
 typedef struct dist_plan {
-    char label[160]; /* what was asked for, in words: compared between ranks, printed in errors */
+    char label[224]; /* what was asked for, in words: compared between ranks, printed in errors */
     int rank, ranks;
     dist_codec codec; /* of ENCODE and DECODE */
     dist_op *op;
@@ -107,9 +113,19 @@ void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction,
                       dist_slice src);
 void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src);
 void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor);
-/* `values` and `state` are float32; state.buffer may be DIST_NO_BUFFER. `encoded` has the codec's size. */
-void dist_plan_encode(dist_plan *plan, dist_slice encoded, dist_slice values, dist_slice state);
-void dist_plan_decode(dist_plan *plan, dist_slice values, dist_slice encoded, bool add);
+/* `frame` has the size that the plan's codec gives to the values, which are float32, float16 or bfloat16. state.buffer may be
+ * DIST_NO_BUFFER, and has dist_feedback_bytes otherwise. `first` and `stream` place the values for random numbers. */
+void dist_plan_encode(dist_plan *plan, dist_type type, dist_slice frame, dist_slice values, dist_slice state,
+                      uint64_t first, uint32_t stream);
+/* `encoded` holds that many frames, dist_frame_stride apart: all that a sum consists of, so that it is made in one pass. */
+void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_slice encoded, int frames,
+                      int divisor, bool add);
+
+/* Bytes from one frame to the next where a DECODE takes several: frames begin at cache lines. */
+static inline uint64_t dist_frame_stride(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
                       uint64_t count, dist_slice dst, dist_slice src);
 

@@ -75,6 +75,8 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
         add(&line, updates ? " +=" : " =");
         add_slice(&line, plan, op->src);
     }
+    if (op->kind == DIST_OP_DECODE && (op->frames > 1 || op->divisor > 1))
+        add(&line, " of %" PRIu32 " frames / %" PRIu32, op->frames, op->divisor);
     if (op->kind == DIST_OP_ENCODE && op->state.buffer != DIST_NO_BUFFER) {
         add(&line, " with");
         add_slice(&line, plan, op->state);

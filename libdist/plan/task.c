@@ -220,6 +220,7 @@ void dist_task_reset(dist_task *task)
     task->messages.head = task->messages.tail = 0;
     task->local.head = task->local.tail = 0;
     task->remaining = (uint32_t)ops;
+    task->step++;
     task->stats = (dist_task_stats){.started = dist_now()};
     task->deadline = task->stats.started + (int64_t)(task->engine->options.timeout * 1e9);
 }

@@ -122,7 +122,7 @@ typedef struct dist_values {
     dist_intervals *memory;
     dist_frame *frame;
     size_t frames, frame_capacity;
-    dist_intervals left, right, sum, spare;
+    dist_intervals left, right, sum, bytes, spare;
 } dist_values;
 
 dist_status dist_values_create(dist_values *values, const dist_verifier *verifier);

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "base/type.h"
-#include "codec/layout.h"
 #include "plan/verify_internal.h"
 
 typedef enum usage { UNUSED, NEEDED, OPTIONAL } usage;
@@ -70,8 +69,7 @@ static dist_status check_elements(const dist_plan *plan, size_t number, const ch
                                   uint64_t copies)
 {
     const dist_op *op = &plan->op[number];
-    bool codec = op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE;
-    dist_type type = codec ? DIST_FLOAT32 : (dist_type)op->type;
+    dist_type type = (dist_type)op->type;
     uint64_t element = dist_type_bytes(type), unit = element * copies;
     if (slice.bytes % unit != 0 || slice.bytes / unit != op->count)
         return dist_fault(plan, number, "%s has %" PRIu64 " bytes, not %" PRIu64 " times %" PRIu64 " %s",
@@ -106,26 +104,61 @@ static dist_status check_message(const dist_plan *plan, size_t number)
     return DIST_OK;
 }
 
+/* Frames lie at strides; the last has no gap after it. */
+static dist_status check_frames(const dist_plan *plan, size_t number, dist_slice encoded)
+{
+    const dist_op *op = &plan->op[number];
+    const uint32_t frames = op->kind == DIST_OP_ENCODE ? 1 : op->frames;
+    if (frames < 1 || frames > DIST_FRAMES_MOST)
+        return dist_fault(plan, number, "%" PRIu32 " frames; it must be 1 to %d", frames, DIST_FRAMES_MOST);
+    const uint64_t bytes = dist_codec_bytes(&plan->codec, op->count),
+                   all = (frames - 1) * dist_frame_stride(bytes) + bytes;
+    if (encoded.bytes != all)
+        return dist_fault(plan, number,
+                          "%" PRIu64 " encoded bytes, but %" PRIu32 " times %" PRIu64
+                          " elements take %" PRIu64,
+                          encoded.bytes, frames, op->count, all);
+    if (encoded.offset % 4 != 0)
+        return dist_fault(plan, number, "encoded bytes at %" PRIu64 ", which is not a multiple of 4",
+                          encoded.offset);
+    return DIST_OK;
+}
+
+static dist_status check_state(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    const dist_feedback feedback = plan->codec.feedback;
+    if (op->state.buffer == DIST_NO_BUFFER)
+        return DIST_OK;
+    if (feedback == DIST_FEEDBACK_NONE)
+        return dist_fault(plan, number, "it has state, but codec %s keeps none", plan->codec.text);
+    const uint64_t bytes = dist_feedback_bytes(feedback, op->count),
+                   unit = dist_feedback_bytes(feedback, DIST_FEEDBACK_BLOCK);
+    if (op->state.bytes != bytes)
+        return dist_fault(plan, number,
+                          "state has %" PRIu64 " bytes, but the feedback of %" PRIu64
+                          " elements takes %" PRIu64,
+                          op->state.bytes, op->count, bytes);
+    if (op->state.offset % (feedback == DIST_FEEDBACK_INT8 ? unit : unit / DIST_FEEDBACK_BLOCK) != 0)
+        return dist_fault(plan, number, "state begins inside an element's feedback: offset %" PRIu64,
+                          op->state.offset);
+    return DIST_OK;
+}
+
 static dist_status check_codec(const dist_plan *plan, size_t number)
 {
     const dist_op *op = &plan->op[number];
-    bool encode = op->kind == DIST_OP_ENCODE;
-    dist_slice values = encode ? op->src : op->dst, encoded = encode ? op->dst : op->src;
+    const bool encode = op->kind == DIST_OP_ENCODE;
     const dist_codec *codec = &plan->codec;
-    bool blocks = codec->kind == DIST_CODEC_INT8 || codec->kind == DIST_CODEC_INT4;
-    if (blocks && codec->block == 0)
-        return dist_fault(plan, number, "the plan's codec has blocks of 0 elements");
-    DIST_TRY(check_elements(plan, number, encode ? "src" : "dst", values, 1));
-    uint64_t bytes = dist_codec_bytes(codec, op->count);
-    if (encoded.bytes != bytes)
-        return dist_fault(plan, number, "%" PRIu64 " encoded bytes, but %" PRIu64 " elements take %" PRIu64,
-                          encoded.bytes, op->count, bytes);
-    uint64_t alignment = codec->kind == DIST_CODEC_NONE || codec->kind == DIST_CODEC_INT8 ? 4 : 2;
-    if (encoded.offset % alignment != 0)
-        return dist_fault(plan, number, "encoded bytes at %" PRIu64 ", which is not a multiple of %" PRIu64,
-                          encoded.offset, alignment);
-    if (op->state.buffer != DIST_NO_BUFFER)
-        DIST_TRY(check_elements(plan, number, "state", op->state, 1));
+    if (op->type != DIST_FLOAT32 && op->type != DIST_FLOAT16 && op->type != DIST_BFLOAT16)
+        return dist_fault(plan, number, "codecs do not take type number %u", op->type);
+    if (codec->kind >= DIST_CODEC_POWERSGD || codec->block == 0)
+        return dist_fault(plan, number, "the plan's codec has no frames");
+    if (!encode && op->divisor == 0)
+        return dist_fault(plan, number, "divides by 0");
+    DIST_TRY(check_elements(plan, number, encode ? "src" : "dst", encode ? op->src : op->dst, 1));
+    DIST_TRY(check_frames(plan, number, encode ? op->dst : op->src));
+    DIST_TRY(check_state(plan, number));
     return check_apart(plan, number);
 }
 

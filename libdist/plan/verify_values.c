@@ -141,20 +141,44 @@ static dist_status move(dist_values *values, doing from, dist_slice src, doing t
     return write_slice(values, to, dst, &values->left);
 }
 
-static dist_status run_divide(dist_values *values, doing d)
+static void swap(dist_intervals *a, dist_intervals *b)
 {
-    const dist_op *op = op_of(d);
-    DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
-    for (size_t i = 0; i < values->left.count; i++) {
-        dist_value *value = &values->left.item[i].value;
-        if (value->kind == DIST_VALUE_UNDEFINED || op->divisor == 1)
+    dist_intervals c = *a;
+    *a = *b;
+    *b = c;
+}
+
+/* Every element of the list is divided by the op's divisor. */
+static dist_status divide_list(const dist_values *values, doing d, dist_intervals *list)
+{
+    const uint32_t divisor = op_of(d)->divisor;
+    for (size_t i = 0; i < list->count; i++) {
+        dist_value *value = &list->item[i].value;
+        if (value->kind == DIST_VALUE_UNDEFINED || divisor == 1)
             continue;
         if (value->detail != 1)
             return dist_fault(d.plan, d.op, "element %" PRIu64 " has already been divided by %" PRIu32,
                               element_of(values, value->position), value->detail);
-        value->detail = op->divisor;
+        value->detail = divisor;
     }
+    return DIST_OK;
+}
+
+static dist_status run_divide(dist_values *values, doing d)
+{
+    const dist_op *op = op_of(d);
+    DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
+    DIST_TRY(divide_list(values, d, &values->left));
     return write_slice(values, d, op->dst, &values->left);
+}
+
+/* Feedback takes fewer bytes than its elements, or more: here as many, which says the same of who has what. */
+static dist_slice kept_by(doing d)
+{
+    const dist_op *op = op_of(d);
+    const uint64_t element = dist_type_bytes((dist_type)op->type),
+                   unit = dist_feedback_bytes(d.plan->codec.feedback, 256);
+    return dist_slice_of(op->state.buffer, unit ? op->state.offset * 256 / unit * element : 0, op->src.bytes);
 }
 
 /* Error feedback that is kept for one element and set of contributors must not be added to another. */
@@ -162,7 +186,7 @@ static dist_status keep_feedback(dist_values *values, doing d)
 {
     const dist_intervals *now = &values->left, *before = &values->right;
     uint64_t at = 0;
-    DIST_TRY(read_slice(values, d, op_of(d)->state, &values->right));
+    DIST_TRY(read_slice(values, d, kept_by(d), &values->right));
     for (size_t i = 0, j = 0; i < now->count && j < before->count;) {
         const dist_interval *x = &now->item[i], *y = &before->item[j];
         dist_value mine = dist_value_after(x->value, at - x->begin);
@@ -177,7 +201,7 @@ static dist_status keep_feedback(dist_values *values, doing d)
         i += x->end == at;
         j += y->end == at;
     }
-    return write_slice(values, d, op_of(d)->state, now);
+    return write_slice(values, d, kept_by(d), now);
 }
 
 static dist_status run_encode(dist_values *values, doing d)
@@ -186,7 +210,7 @@ static dist_status run_encode(dist_values *values, doing d)
     dist_intervals *elements = &values->left;
     if (!dist_grow(&values->frame, &values->frame_capacity, values->frames + 1, sizeof(dist_frame)))
         return no_memory(values);
-    DIST_TRY(read_elements(values, d, op->src, DIST_FLOAT32, elements));
+    DIST_TRY(read_elements(values, d, op->src, (dist_type)op->type, elements));
     if (op->state.buffer != DIST_NO_BUFFER)
         DIST_TRY(keep_feedback(values, d));
     for (size_t i = 0; i < elements->count; i++)
@@ -227,7 +251,8 @@ static dist_status open_frame(dist_values *values, doing d, const dist_intervals
     const dist_frame *frame = &values->frame[first.source];
     const dist_op *encode = &frame->plan->op[frame->op];
     const dist_codec *theirs = &frame->plan->codec;
-    if (mine->kind != theirs->kind || mine->block != theirs->block || encode->count != op->count)
+    if (mine->kind != theirs->kind || mine->block != theirs->block || encode->count != op->count ||
+        encode->type != op->type)
         return dist_fault(d.plan, d.op,
                           "decodes %" PRIu64 " elements, but rank %d op %" PRIu32 " encoded %" PRIu64
                           " or has another codec",
@@ -238,13 +263,23 @@ static dist_status open_frame(dist_values *values, doing d, const dist_intervals
 static dist_status run_decode(dist_values *values, doing d)
 {
     const dist_op *op = op_of(d);
-    DIST_TRY(read_slice(values, d, op->src, &values->left));
-    DIST_TRY(open_frame(values, d, &values->left, &values->right));
-    if (!op->add)
-        return write_slice(values, d, op->dst, &values->right);
-    DIST_TRY(read_elements(values, d, op->dst, DIST_FLOAT32, &values->left));
-    DIST_TRY(add_lists(values, d, &values->left, &values->right));
-    return write_slice(values, d, op->dst, &values->sum);
+    dist_intervals *sum = &values->left, *part = &values->right, *bytes = &values->bytes;
+    const uint64_t size = dist_codec_bytes(&d.plan->codec, op->count);
+    if (op->add)
+        DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, sum));
+    for (uint32_t f = 0; f < op->frames; f++) {
+        const bool first = f == 0 && !op->add;
+        DIST_TRY(read_slice(values, d,
+                            dist_slice_of(op->src.buffer, op->src.offset + f * dist_frame_stride(size), size),
+                            bytes));
+        DIST_TRY(open_frame(values, d, bytes, first ? sum : part));
+        if (first)
+            continue;
+        DIST_TRY(add_lists(values, d, sum, part));
+        swap(sum, &values->sum);
+    }
+    DIST_TRY(divide_list(values, d, sum));
+    return write_slice(values, d, op->dst, sum);
 }
 
 dist_status dist_values_local(dist_values *values, int rank, uint32_t number)
@@ -275,13 +310,6 @@ static doing native_of(const dist_values *values, size_t number, int rank)
 {
     const dist_verifier *v = values->verifier;
     return (doing){v->plan[rank], v->native[number * (size_t)v->ranks + (size_t)rank]};
-}
-
-static void swap(dist_intervals *a, dist_intervals *b)
-{
-    dist_intervals c = *a;
-    *a = *b;
-    *b = c;
 }
 
 /* The sum of every rank's src; each rank takes its part of it, or all. */
@@ -380,6 +408,7 @@ void dist_values_destroy(dist_values *values)
     free(values->left.item);
     free(values->right.item);
     free(values->sum.item);
+    free(values->bytes.item);
     free(values->spare.item);
     dist_sets_destroy(&values->sets);
 }

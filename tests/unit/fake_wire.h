@@ -80,6 +80,14 @@ static inline void fake_post(fake_net *net, fake_request *request)
     pthread_mutex_unlock(&net->lock);
 }
 
+/* What `rank` sends from now on is late. */
+static inline void fake_hold(fake_net *net, int rank)
+{
+    pthread_mutex_lock(&net->lock);
+    net->late = rank;
+    pthread_mutex_unlock(&net->lock);
+}
+
 /* What was late arrives. */
 static inline void fake_deliver(fake_net *net)
 {

@@ -131,7 +131,7 @@ static inline void set_ring(plan_set *set, int ranks, uint64_t count)
     set_finish(set);
 }
 
-enum { CODED = 20, CODED_BYTES = 28 }; /* elements, and their size in int8:block=16 */
+enum { CODED = 20, CODED_BYTES = 68 }; /* elements, and the size of their frame in int8:block=16 */
 
 /* An average: everyone's encoded bytes to everyone, decoded and added in rank order. Rank r: 0 ENCODE, then
  * SEND and RECV for each peer, then DECODE of each rank, then DIVIDE. */
@@ -141,8 +141,8 @@ static inline void set_coded(plan_set *set, int ranks)
     for (int r = 0; r < ranks; r++) {
         dist_plan *plan = set->plan[r];
         dist_slice own = dist_slice_of(SCRATCH, (uint64_t)(r * CODED_BYTES), CODED_BYTES);
-        assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &plan->codec), DIST_OK);
-        dist_plan_encode(plan, own, elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED));
+        assert_int_equal(dist_codec_parse("int8:block=16:ef=fp32", DIST_SIMD_SCALAR, &plan->codec), DIST_OK);
+        dist_plan_encode(plan, DIST_FLOAT32, own, elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED), 0, 0);
         for (int p = 0; p < ranks; p++) {
             if (p == r)
                 continue;
@@ -151,8 +151,8 @@ static inline void set_coded(plan_set *set, int ranks)
                            dist_slice_of(SCRATCH, (uint64_t)(p * CODED_BYTES), CODED_BYTES));
         }
         for (int p = 0; p < ranks; p++)
-            dist_plan_decode(plan, elements(DATA, 0, CODED),
-                             dist_slice_of(SCRATCH, (uint64_t)(p * CODED_BYTES), CODED_BYTES), p > 0);
+            dist_plan_decode(plan, DIST_FLOAT32, elements(DATA, 0, CODED),
+                             dist_slice_of(SCRATCH, (uint64_t)(p * CODED_BYTES), CODED_BYTES), 1, 1, p > 0);
         dist_plan_divide(plan, DIST_FLOAT32, elements(DATA, 0, CODED), ranks);
     }
     set->contract.divisor = ranks;

@@ -116,6 +116,77 @@ static void test_progress_thread_alone(void **state)
     on_ranks(run_hands_off, true, 20, -1, ranks);
 }
 
+/* The same short task by each of the ways to run it, on two places by turns: the results are the same bits. */
+static void run_restarts(rank_state *s)
+{
+    dist_status status;
+    float data[2][4];
+    dist_task *task = all_reduce(s, DIST_ALGO_DOUBLING, 4, data[0], &status);
+    EXPECT(s, status == DIST_OK && dist_task_wait(task, 0) == DIST_OK); /* never started */
+    for (int round = 0; round < 1000; round++) {
+        float *place = data[round % 2];
+        EXPECT(s, dist_task_bind(task, (void *[]){place}) == DIST_OK);
+        fill(s, place, 4, round);
+        if ((round + s->rank) % 3 == 0) { /* ranks do not need to go the same way */
+            EXPECT(s, dist_task_run(task) == DIST_OK);
+        } else {
+            EXPECT(s, dist_task_start(task) == DIST_OK);
+            while (round % 5 == 0 && dist_task_test(task) == DIST_IN_PROGRESS)
+                sched_yield();
+            EXPECT(s, dist_task_wait(task, 20) == DIST_OK);
+        }
+        EXPECT(s, summed(place, 4, round));
+    }
+    EXPECT(s, dist_task_destroy(task) == DIST_OK);
+}
+
+static void test_restarts(void **state)
+{
+    (void)state;
+    rank_state ranks[FAKE_RANKS];
+    on_ranks(run_restarts, true, 20, -1, ranks);
+    on_ranks(run_restarts, false, 20, -1, ranks);
+}
+
+/* A task that runs is waited for before it goes; nobody can bind or start it meanwhile. */
+static void run_destroy_early(rank_state *s)
+{
+    dist_status status;
+    float *data = malloc(sizeof(float) * COUNT);
+    for (int round = 0; round < 10; round++) {
+        dist_task *task = all_reduce(s, DIST_ALGO_RING, COUNT, data, &status);
+        fill(s, data, COUNT, round);
+        EXPECT(s, status == DIST_OK && dist_task_start(task) == DIST_OK);
+        if (s->rank == 0) { /* what rank 1 sends is late, so that nobody can be done */
+            EXPECT(s, dist_task_bind(task, (void *[]){data}) == DIST_ERR_STATE);
+            EXPECT(s, dist_task_start(task) == DIST_ERR_STATE);
+            EXPECT(s, strstr(dist_last_error(), "all-reduce of 9000 float32"));
+            fake_deliver(s->net);
+        }
+        EXPECT(s, dist_task_destroy(task) == DIST_OK);
+        EXPECT(s, summed(data, COUNT, round));
+        pthread_barrier_wait(&s->net->all);
+        if (s->rank == 0)
+            fake_hold(s->net, 1);
+        pthread_barrier_wait(&s->net->all);
+    }
+    dist_counters counters;
+    dist_engine_counters(s->engine, &counters);
+    EXPECT(s, counters.ops > 0 && counters.messages > 0);
+    free(data);
+}
+
+static void test_destroy_in_flight(void **state)
+{
+    (void)state;
+    for (int threaded = 0; threaded < 2; threaded++) {
+        rank_state ranks[FAKE_RANKS];
+        fake_net *net = fake_net_create(FAKE_RANKS);
+        net->late = 1;
+        on_net(net, run_destroy_early, threaded, 20, ranks);
+    }
+}
+
 static void run_mismatch(rank_state *s)
 {
     dist_status status;
@@ -205,6 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_tasks),
         cmocka_unit_test(test_progress_thread_alone),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_destroy_in_flight),
         cmocka_unit_test(test_mismatch),
         cmocka_unit_test(test_lost_messages),
         cmocka_unit_test(test_lost_short_messages),

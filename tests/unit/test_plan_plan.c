@@ -119,6 +119,22 @@ static void test_sequences(void **state)
     dist_plan_destroy(plan);
 }
 
+/* What is rounded away goes from one encoding to the next: they stay in order, though they share nothing else. */
+static void test_feedback_orders_encodings(void **state)
+{
+    (void)state;
+    dist_plan *plan = dist_plan_create(0, 1, "feedback");
+    uint32_t data = dist_plan_add_buffer(plan, DIST_BUFFER_USER, 4096, "data");
+    uint32_t kept = dist_plan_add_buffer(plan, DIST_BUFFER_STATE, 64, "kept");
+    for (uint64_t i = 0; i < 3; i++)
+        dist_plan_encode(plan, at(data, i * 128, 64), at(data, 2048 + i * 64, 64),
+                         i < 2 ? at(kept, 0, 64) : at(DIST_NO_BUFFER, 0, 0));
+    waits_for(plan, 1, 1, 0);
+    waits_for(plan, 2, 0);
+    assert_int_equal(dist_plan_finish(plan), DIST_OK);
+    dist_plan_destroy(plan);
+}
+
 static void test_text(void **state)
 {
     (void)state;
@@ -264,9 +280,13 @@ static void test_short_plans(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ops_and_waits),   cmocka_unit_test(test_nothing_is_left_out_but_nothing),
-        cmocka_unit_test(test_sequences),       cmocka_unit_test(test_text),
-        cmocka_unit_test(test_hash_covers_all), cmocka_unit_test(test_finish_tells_what_failed),
+        cmocka_unit_test(test_ops_and_waits),
+        cmocka_unit_test(test_nothing_is_left_out_but_nothing),
+        cmocka_unit_test(test_sequences),
+        cmocka_unit_test(test_feedback_orders_encodings),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_hash_covers_all),
+        cmocka_unit_test(test_finish_tells_what_failed),
         cmocka_unit_test(test_short_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

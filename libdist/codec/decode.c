@@ -1,0 +1,71 @@
+#include "codec/frame.h"
+
+#include <string.h>
+
+#include "base/fpmode.h"
+#include "codec/sections.h"
+#include "codec/tables.h"
+#include "codec/topk.h"
+#include "kernels/hadamard.h"
+
+typedef struct decoding {
+    const dist_codec *codec;
+    const void *const *frame;
+    int frames;
+} decoding;
+
+/* Elements [first, first + n) of one frame. */
+static void decode_group(const dist_codec *codec, const void *frame, uint64_t count, uint64_t first,
+                         uint64_t n, float *out, bool add)
+{
+    dist_sections sections;
+    dist_decode_group group = {.codec = codec, .out = out, .n = n, .add = add};
+    uint32_t signs[DIST_GROUP_MOST / 32];
+    dist_sections_open(&sections, codec, count, frame);
+    if (codec->kind == DIST_CODEC_TOPK) {
+        dist_topk_decode(&sections, first, n, out, add);
+        return;
+    }
+    for (int s = 0; s < DIST_SECTIONS; s++)
+        group.section[s] = dist_section_from(&sections, s, first);
+    if (codec->kind == DIST_CODEC_NVFP4)
+        memcpy(&group.global, group.section[0], 4);
+    if (codec->kind == DIST_CODEC_INT4_HADAMARD) {
+        dist_frame_header header;
+        memcpy(&header, frame, sizeof header);
+        for (uint32_t word = 0; word < (codec->block + 31) / 32; word++)
+            signs[word] = dist_hadamard_signs(header.seed, word);
+        group.signs = signs;
+    }
+    codec->table->decode[codec->kind](&group);
+}
+
+/* The sum of all frames over one group. */
+static void sum_group(const decoding *decoder, uint64_t count, uint64_t first, uint64_t n, float *out,
+                      bool add)
+{
+    for (int f = 0; f < decoder->frames; f++)
+        decode_group(decoder->codec, decoder->frame[f], count, first, n, out, add || f > 0);
+}
+
+void dist_frame_decode(const dist_codec *codec, const void *const *frame, int frames, int divisor, bool add,
+                       dist_type type, uint64_t count, void *values)
+{
+    const uint64_t mode = dist_fpmode_default();
+    const uint64_t size = codec->block > DIST_GROUP ? codec->block : DIST_GROUP;
+    const decoding decoder = {.codec = codec, .frame = frame, .frames = frames};
+    /* Without a conversion at the end the sum can be made where it will be. */
+    const bool in_place = type == DIST_FLOAT32 && divisor == 1 && (!add || frames == 1);
+    for (uint64_t first = 0; first < count; first += size) {
+        const uint64_t n = count - first < size ? count - first : size;
+        char *out = (char *)values + first * (type == DIST_FLOAT32 ? 4 : 2);
+        float sum[DIST_GROUP_MOST];
+        if (in_place) {
+            sum_group(&decoder, count, first, n, (float *)(void *)out, add);
+        } else {
+            sum_group(&decoder, count, first, n, sum, false);
+            codec->table->unstage(type, sum, divisor, add, n, out);
+        }
+    }
+    dist_fpmode_set(mode);
+}

@@ -1,0 +1,35 @@
+/* What the files of data parallel share. */
+#ifndef DIST_PARALLEL_DATA_PARALLEL_INTERNAL_H
+#define DIST_PARALLEL_DATA_PARALLEL_INTERNAL_H
+
+#include "parallel/buckets.h"
+#include "parallel/data_parallel.h"
+
+typedef struct dist_bucket {
+    dist_task *task;
+    char *memory;
+    uint64_t bytes;
+    dist_type type;
+    size_t parameters, missing; /* how many there are; how many are not ready in this step */
+} dist_bucket;
+
+/* When a bucket was in flight; sorted at wait, in place. */
+typedef struct dist_flight {
+    int64_t began, ended;
+} dist_flight;
+
+struct dist_data_parallel {
+    dist_data_parallel_setup setup;
+    dist_parameter *parameter;
+    char **name; /* copies */
+    dist_placement *place;
+    bool *ready;
+    size_t parameters;
+    dist_bucket *bucket;
+    dist_flight *flight;
+    size_t buckets;
+    int *round; /* how often each gradient became ready since the last average */
+    dist_data_parallel_stats stats;
+};
+
+#endif
