@@ -142,7 +142,8 @@ static inline void set_coded(plan_set *set, int ranks)
         dist_plan *plan = set->plan[r];
         dist_slice own = dist_slice_of(SCRATCH, (uint64_t)(r * CODED_BYTES), CODED_BYTES);
         assert_int_equal(dist_codec_parse("int8:block=16:ef=fp32", DIST_SIMD_SCALAR, &plan->codec), DIST_OK);
-        dist_plan_encode(plan, DIST_FLOAT32, own, elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED), 0, 0);
+        dist_plan_encode(plan, DIST_FLOAT32, own, elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED), 0,
+                         0);
         for (int p = 0; p < ranks; p++) {
             if (p == r)
                 continue;

@@ -93,7 +93,9 @@ static void test_what_goes_together(void **state)
     bad = good, bad.algo.kind = DIST_ALGO_RING;
     refuse(bad, "ring");
     bad = good, bad.type = DIST_BFLOAT16;
-    refuse(bad, "bfloat16");
+    assert_int_equal(dist_choose(&bad), DIST_OK);
+    bad = good, bad.type = DIST_FLOAT64;
+    refuse(bad, "float64");
     bad = good, bad.reduction = DIST_MIN;
     refuse(bad, "sums or averages");
     bad = good, bad.kind = DIST_ALL_GATHER;

@@ -29,9 +29,9 @@ static dist_plan *one_of_each(void)
     dist_plan_reduce(plan, DIST_FLOAT32, DIST_AVERAGE, at(data, 400, 400), at(data, 0, 400));
     dist_plan_copy(plan, at(data, 800, 400), at(data, 400, 400));
     dist_plan_divide(plan, DIST_FLOAT32, at(data, 800, 400), 3);
-    dist_plan_encode(plan, at(wire, 0, 500), at(data, 800, 400), at(state, 0, 400));
+    dist_plan_encode(plan, DIST_FLOAT32, at(wire, 0, 500), at(data, 800, 400), at(state, 0, 400), 200, 6);
     dist_plan_send(plan, DIST_CHANNEL_ACROSS, 0, at(wire, 0, 500));
-    dist_plan_decode(plan, at(data, 0, 400), at(wire, 0, 500), true);
+    dist_plan_decode(plan, DIST_FLOAT32, at(data, 0, 400), at(wire, 0, 500), 2, 4, true);
     dist_plan_native(plan, DIST_NATIVE_BROADCAST, DIST_FLOAT64, DIST_SUM, 2, 8, at(data, 1200, 64),
                      at(DIST_NO_BUFFER, 0, 0));
     return plan;
@@ -87,8 +87,8 @@ static void test_nothing_is_left_out_but_nothing(void **state)
     dist_plan_reduce(plan, DIST_INT32, DIST_MAX, none, none);
     dist_plan_copy(plan, none, none);
     dist_plan_divide(plan, DIST_INT32, none, 2);
-    dist_plan_encode(plan, none, none, none);
-    dist_plan_decode(plan, none, none, false);
+    dist_plan_encode(plan, DIST_FLOAT32, none, none, none, 0, 0);
+    dist_plan_decode(plan, DIST_FLOAT32, none, none, 1, 1, false);
     assert_int_equal(plan->ops, 0);
     assert_int_equal(plan->sequences, 0); /* a message that is not sent has no number */
     dist_plan_native(plan, DIST_NATIVE_BARRIER, DIST_INT32, DIST_SUM, 0, 0, none, none);
@@ -127,8 +127,8 @@ static void test_feedback_orders_encodings(void **state)
     uint32_t data = dist_plan_add_buffer(plan, DIST_BUFFER_USER, 4096, "data");
     uint32_t kept = dist_plan_add_buffer(plan, DIST_BUFFER_STATE, 64, "kept");
     for (uint64_t i = 0; i < 3; i++)
-        dist_plan_encode(plan, at(data, i * 128, 64), at(data, 2048 + i * 64, 64),
-                         i < 2 ? at(kept, 0, 64) : at(DIST_NO_BUFFER, 0, 0));
+        dist_plan_encode(plan, DIST_FLOAT32, at(data, i * 128, 64), at(data, 2048 + i * 64, 64),
+                         i < 2 ? at(kept, 0, 64) : at(DIST_NO_BUFFER, 0, 0), 0, 0);
     waits_for(plan, 1, 1, 0);
     waits_for(plan, 2, 0);
     assert_int_equal(dist_plan_finish(plan), DIST_OK);
@@ -145,7 +145,7 @@ static void test_text(void **state)
         "DIVIDE data[800+400] / 3",
         "ENCODE wire[0+500] = data[800+400] with a name that is [0+400]",
         "SEND wire[0+500] to rank 0 #0 channel 1",
-        "DECODE data[0+400] += wire[0+500]",
+        "DECODE data[0+400] += wire[0+500] of 2 frames / 4",
         "NATIVE broadcast of 8 float64 data[1200+64]",
     };
     dist_plan *plan = one_of_each();
@@ -170,7 +170,7 @@ static void test_text(void **state)
     assert_non_null(strstr(written, "# rank 1 of 4: one of 8\n# 8 ops, 1000 scratch bytes, hash "));
     assert_non_null(strstr(written, "# buffer wire: scratch, 1000 bytes\n"));
     assert_non_null(strstr(written, "    0 RECV data[0+400] from rank 3 #0 channel 0\n"));
-    assert_non_null(strstr(written, "    6 DECODE data[0+400] += wire[0+500] after 0,1,4\n"));
+    assert_non_null(strstr(written, "    6 DECODE data[0+400] += wire[0+500] of 2 frames / 4 after 0,1,4\n"));
     free(written);
     dist_plan_destroy(plan);
 }
@@ -221,6 +221,9 @@ static void test_hash_covers_all(void **state)
         COVERED(plan, op->peer, -1);
         COVERED(plan, op->sequence, op->sequence + 1);
         COVERED(plan, op->divisor, op->divisor + 1);
+        COVERED(plan, op->frames, op->frames + 1);
+        COVERED(plan, op->stream, op->stream + 1);
+        COVERED(plan, op->first, op->first + 1);
         COVERED(plan, op->count, op->count + ((uint64_t)1 << 40));
         for (uint32_t w = 0; w < op->waits; w++)
             COVERED(plan, plan->wait[op->first_wait + w], 77);

@@ -144,36 +144,38 @@ static void encoded_sizes(void **state)
     plan_set set;
     set_coded(&set, 2);
     set.plan[1]->op[0].dst.bytes--;
-    expect_fault(&set, "rank 1 op 0 ENCODE", "27 encoded bytes, but 20 elements take 28", NULL);
+    expect_fault(&set, "rank 1 op 0 ENCODE", "67 encoded bytes, but 1 times 20 elements take 68", NULL);
     set_coded(&set, 2);
     set.plan[1]->op[4].src.bytes--;
-    expect_fault(&set, "rank 1 op 4 DECODE", "27 encoded bytes", NULL);
+    expect_fault(&set, "rank 1 op 4 DECODE", "67 encoded bytes", NULL);
     set_coded(&set, 2);
     set.plan[0]->op[0].dst.offset = 2;
     expect_fault(&set, "rank 0 op 0 ENCODE", "not a multiple of 4", NULL);
     set_coded(&set, 2);
     set.plan[0]->codec.block = 0;
-    expect_fault(&set, "rank 0 op 0 ENCODE", "blocks of 0", NULL);
+    expect_fault(&set, "rank 0 op 0 ENCODE", "no frames", NULL);
     set_coded(&set, 2);
     set.plan[0]->op[0].state.bytes -= 4;
-    expect_fault(&set, "rank 0 op 0 ENCODE", "state has 76 bytes", NULL);
+    expect_fault(&set, "rank 0 op 0 ENCODE", "state has 76 bytes, but the feedback of 20 elements takes 80",
+                 NULL);
     set_coded(&set, 2);
     set.plan[0]->op[0].state = elements(DATA, 0, CODED);
     expect_fault(&set, "rank 0 op 0 ENCODE", "state is in data", NULL);
-    const struct {
-        const char *codec;
-        uint64_t bytes;
-    } halves[] = {{"bf16", 8}, {"int4:block=16", 4}}; /* both may begin at any even byte */
-    for (int i = 0; i < 2; i++) {
-        set_begin(&set, 1, 4, 16);
-        assert_int_equal(dist_codec_parse(halves[i].codec, DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
-        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, 2, halves[i].bytes), elements(DATA, 0, 4),
-                         dist_slice_of(DIST_NO_BUFFER, 0, 0));
-        set_finish(&set);
-        assert_int_equal(set_verify(&set), DIST_OK);
-        set.plan[0]->op[0].dst.offset = 1;
-        expect_fault(&set, "rank 0 op 0 ENCODE", "not a multiple of 2", NULL);
-    }
+    set_coded(&set, 2);
+    set.plan[0]->codec.feedback = DIST_FEEDBACK_NONE;
+    expect_fault(&set, "rank 0 op 0 ENCODE", "has state, but codec int8:block=16:ef=fp32 keeps none", NULL);
+    set_coded(&set, 2);
+    set.plan[0]->op[0].type = DIST_FLOAT64;
+    expect_fault(&set, "rank 0 op 0 ENCODE", "codecs do not take", NULL);
+    set_coded(&set, 2);
+    set.plan[1]->op[4].frames = 0;
+    expect_fault(&set, "rank 1 op 4 DECODE", "0 frames", NULL);
+    set_coded(&set, 2);
+    set.plan[1]->op[4].frames = 2;
+    expect_fault(&set, "rank 1 op 4 DECODE", "68 encoded bytes, but 2 times 20 elements take 196", NULL);
+    set_coded(&set, 2);
+    set.plan[1]->op[4].divisor = 0;
+    expect_fault(&set, "rank 1 op 4 DECODE", "divides by 0", NULL);
 }
 
 static void scratch_over_the_limit(void **state)
@@ -446,10 +448,11 @@ static void feedback_is_ordered_too(void **state)
     (void)state;
     plan_set set;
     set_begin(&set, 1, CODED, 2 * CODED_BYTES);
-    assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
+    assert_int_equal(dist_codec_parse("int8:block=16:ef=fp32", DIST_SIMD_SCALAR, &set.plan[0]->codec),
+                     DIST_OK);
     for (uint64_t i = 0; i < 2; i++)
-        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, i * CODED_BYTES, CODED_BYTES),
-                         elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED));
+        dist_plan_encode(set.plan[0], DIST_FLOAT32, dist_slice_of(SCRATCH, i * CODED_BYTES, CODED_BYTES),
+                         elements(DATA, 0, CODED), elements(FEEDBACK, 0, CODED), 0, 0);
     set_finish(&set);
     delete_wait(set.plan[0], 1, 0);
     expect_fault(&set, "rank 0 op 1 ENCODE", "of feedback, which op 0 ENCODE", "writes", NULL);

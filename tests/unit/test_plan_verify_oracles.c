@@ -188,7 +188,7 @@ static void races_of_random_plans(void **state)
 
 /* ---- values: each element followed by itself ---- */
 
-enum { RANKS = 3, COUNT = 12, FRAME_BYTES = 4 * COUNT };
+enum { RANKS = 3, COUNT = 12, FRAME_BYTES = 32 + 4 * COUNT };
 
 typedef struct cell {
     int element; /* -1: undefined */
@@ -250,7 +250,7 @@ static void random_divide(model *m, int rank, uint32_t buffer, uint32_t first, u
 static void random_frame(model *m, int from, int to, dist_slice src, dist_slice dst, bool add)
 {
     dist_slice frame = m->frame;
-    frame.bytes = src.bytes;
+    frame.bytes = dist_codec_bytes(&m->set.plan[from]->codec, src.bytes / 4);
     uint32_t count = (uint32_t)(src.bytes / 4);
     cell sent[COUNT], *at = &m->cell[to][dst.buffer][dst.offset / 4];
     memcpy(sent, &m->cell[from][src.buffer][src.offset / 4], count * sizeof(cell));
@@ -260,12 +260,12 @@ static void random_frame(model *m, int from, int to, dist_slice src, dist_slice 
                 sent[j].element = -1; /* one undefined element spoils all */
     if (add && !can_add(at, sent, count))
         return;
-    dist_plan_encode(m->set.plan[from], frame, src, dist_slice_of(DIST_NO_BUFFER, 0, 0));
+    dist_plan_encode(m->set.plan[from], DIST_FLOAT32, frame, src, dist_slice_of(DIST_NO_BUFFER, 0, 0), 0, 0);
     if (from != to) {
         dist_plan_send(m->set.plan[from], DIST_CHANNEL_ACROSS, to, frame);
         dist_plan_recv(m->set.plan[to], DIST_CHANNEL_ACROSS, from, frame);
     }
-    dist_plan_decode(m->set.plan[to], dst, frame, add);
+    dist_plan_decode(m->set.plan[to], DIST_FLOAT32, dst, frame, 1, 1, add);
     if (add)
         add_cells(at, sent, count);
     else

@@ -142,7 +142,7 @@ static void encoded_bytes_are_decoded_whole(void **state)
     set_coded(&set, 2);
     set.plan[1]->op[3].dst = elements(DATA, 0, 10);
     set.plan[1]->op[3].count = 10;
-    set.plan[1]->op[3].src.bytes = 14;
+    set.plan[1]->op[3].src.bytes = 58;
     expect_fault(&set, "rank 1 op 3 DECODE", "decodes 10 elements, but rank 0 op 0 encoded 20", NULL);
 }
 
@@ -152,16 +152,16 @@ static void encoded_bytes_are_decoded_by_the_same_codec(void **state)
     (void)state;
     plan_set set;
     for (unsigned block = 16; block <= 32; block *= 2) {
-        dist_slice frame = dist_slice_of(SCRATCH, 0, 20), data = elements(DATA, 0, 16);
-        set_begin(&set, 2, 16, 20);
+        dist_slice frame = dist_slice_of(SCRATCH, 0, 64), data = elements(DATA, 0, 16);
+        set_begin(&set, 2, 16, 64);
         for (int r = 0; r < 2; r++)
             assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set.plan[r]->codec),
                              DIST_OK);
         set.plan[1]->codec.block = block;
-        dist_plan_encode(set.plan[0], frame, data, dist_slice_of(DIST_NO_BUFFER, 0, 0));
+        dist_plan_encode(set.plan[0], DIST_FLOAT32, frame, data, dist_slice_of(DIST_NO_BUFFER, 0, 0), 0, 0);
         dist_plan_send(set.plan[0], DIST_CHANNEL_ACROSS, 1, frame);
         dist_plan_recv(set.plan[1], DIST_CHANNEL_ACROSS, 0, frame);
-        dist_plan_decode(set.plan[1], data, frame, true);
+        dist_plan_decode(set.plan[1], DIST_FLOAT32, data, frame, 1, 1, true);
         set_finish(&set);
         set.output[0] = set.output[1];
         set.contract.outputs = 1;
@@ -181,11 +181,12 @@ static void encoded_bytes_that_fall_apart(void **state)
     dist_slice one = dist_slice_of(SCRATCH, 0, CODED_BYTES), two = one;
     two.offset = CODED_BYTES;
     assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &plan->codec), DIST_OK);
-    dist_plan_encode(plan, one, elements(DATA, 0, CODED), dist_slice_of(DIST_NO_BUFFER, 0, 0));
+    dist_plan_encode(plan, DIST_FLOAT32, one, elements(DATA, 0, CODED), dist_slice_of(DIST_NO_BUFFER, 0, 0),
+                     0, 0);
     dist_plan_copy(plan, dist_slice_of(SCRATCH, CODED_BYTES, 10), dist_slice_of(SCRATCH, 0, 10));
     dist_plan_copy(plan, dist_slice_of(SCRATCH, CODED_BYTES + 10, CODED_BYTES - 10),
                    dist_slice_of(SCRATCH, 10, CODED_BYTES - 10));
-    dist_plan_decode(plan, elements(DATA, 0, CODED), two, false);
+    dist_plan_decode(plan, DIST_FLOAT32, elements(DATA, 0, CODED), two, 1, 1, false);
     set_finish(&set);
     assert_int_equal(set_verify(&set), DIST_OK); /* in two parts, but whole in the end */
     plan->op[2].src.offset--;
@@ -213,6 +214,56 @@ static void encoded_bytes_are_no_elements(void **state)
     expect_fault(&set, "rank 0 op 0 ENCODE", "output element 0", "holds encoded bytes", NULL);
 }
 
+/* Each rank's own frame beside the others': one DECODE adds them up and divides. */
+static void set_summed(plan_set *set, int ranks, const char *codec, int divisor)
+{
+    const uint64_t stride = dist_frame_stride(CODED_BYTES);
+    set_begin(set, ranks, CODED, stride * (uint64_t)ranks);
+    for (int r = 0; r < ranks; r++) {
+        dist_plan *plan = set->plan[r];
+        const dist_slice own = dist_slice_of(SCRATCH, (uint64_t)r * stride, CODED_BYTES);
+        assert_int_equal(dist_codec_parse(codec, DIST_SIMD_SCALAR, &plan->codec), DIST_OK);
+        dist_plan_encode(plan, DIST_FLOAT32, own, elements(DATA, 0, CODED),
+                         dist_slice_of(DIST_NO_BUFFER, 0, 0), 0, 0);
+        for (int p = 0; p < ranks; p++) {
+            if (p == r)
+                continue;
+            dist_plan_send(plan, DIST_CHANNEL_ACROSS, p, own);
+            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, p,
+                           dist_slice_of(SCRATCH, (uint64_t)p * stride, CODED_BYTES));
+        }
+        dist_plan_decode(plan, DIST_FLOAT32, elements(DATA, 0, CODED),
+                         dist_slice_of(SCRATCH, 0, (uint64_t)(ranks - 1) * stride + CODED_BYTES), ranks,
+                         divisor, false);
+    }
+    set->contract.divisor = ranks;
+    set_finish(set);
+}
+
+static void a_sum_of_frames(void **state)
+{
+    (void)state;
+    plan_set set;
+    for (int ranks = 1; ranks <= 5; ranks++) {
+        set_summed(&set, ranks, "int8:block=16", ranks);
+        expect_good(&set);
+    }
+    set_summed(&set, 3, "int8:block=16", 1);
+    expect_fault(&set, "rank 0 op 5 DECODE", "divided by 1 instead of 3", NULL);
+    set_summed(&set, 3, "int8:block=16", 3);
+    set.plan[1]->op[5].add = true; /* its own contribution is in data already */
+    expect_fault(&set, "rank 1 op 5 DECODE", "adds the contribution of rank 1 to element 0 twice", NULL);
+    set_summed(&set, 3, "int8:block=16", 3);
+    set.plan[2]->op[5].frames = 2;
+    set.plan[2]->op[5].src.bytes -= dist_frame_stride(CODED_BYTES);
+    expect_fault(&set, "rank 2 op 5 DECODE", "output element 0", NULL);
+    set_summed(&set, 2, "int8:block=16", 2);
+    set.plan[1]->op[3].src.offset += 4;
+    set.plan[1]->op[3].src.bytes -= dist_frame_stride(CODED_BYTES);
+    set.plan[1]->op[3].frames = 1;
+    expect_fault(&set, "rank 1 op 3 DECODE", "does not begin with the first byte", NULL);
+}
+
 static void feedback_of_one_element_is_not_given_to_another(void **state)
 {
     (void)state;
@@ -220,19 +271,21 @@ static void feedback_of_one_element_is_not_given_to_another(void **state)
     set_coded(&set, 2);
     expect_good(&set);
     set_begin(&set, 1, CODED, 2 * CODED_BYTES);
-    assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
+    assert_int_equal(dist_codec_parse("int8:block=16:ef=fp32", DIST_SIMD_SCALAR, &set.plan[0]->codec),
+                     DIST_OK);
     for (uint64_t i = 0; i < 2; i++)
-        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, i * CODED_BYTES, 14), elements(DATA, 10 * i, 10),
-                         elements(FEEDBACK, 9 * i, 10));
+        dist_plan_encode(set.plan[0], DIST_FLOAT32, dist_slice_of(SCRATCH, i * CODED_BYTES, 58),
+                         elements(DATA, 10 * i, 10), elements(FEEDBACK, 9 * i, 10), 0, 0);
     set_finish(&set);
     expect_fault(&set, "rank 0 op 1 ENCODE", "feedback of element 9", "element 10", NULL);
     for (uint64_t shift = 0; shift < 2; shift++) { /* only the second half of the feedback has been used */
         set_begin(&set, 1, CODED, 2 * CODED_BYTES);
-        assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set.plan[0]->codec), DIST_OK);
-        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, 0, 9), elements(DATA, 5, 5),
-                         elements(FEEDBACK, 5, 5));
-        dist_plan_encode(set.plan[0], dist_slice_of(SCRATCH, CODED_BYTES, 14), elements(DATA, shift, 10),
-                         elements(FEEDBACK, 0, 10));
+        assert_int_equal(dist_codec_parse("int8:block=16:ef=fp32", DIST_SIMD_SCALAR, &set.plan[0]->codec),
+                         DIST_OK);
+        dist_plan_encode(set.plan[0], DIST_FLOAT32, dist_slice_of(SCRATCH, 0, 53), elements(DATA, 5, 5),
+                         elements(FEEDBACK, 5, 5), 0, 0);
+        dist_plan_encode(set.plan[0], DIST_FLOAT32, dist_slice_of(SCRATCH, CODED_BYTES, 58),
+                         elements(DATA, shift, 10), elements(FEEDBACK, 0, 10), 0, 0);
         set_finish(&set);
         if (shift == 0)
             expect_good(&set);
@@ -387,6 +440,7 @@ int main(void)
         TEST(encoded_bytes_are_decoded_by_the_same_codec),
         TEST(encoded_bytes_that_fall_apart),
         TEST(encoded_bytes_are_no_elements),
+        TEST(a_sum_of_frames),
         TEST(feedback_of_one_element_is_not_given_to_another),
         TEST(elements_are_not_cut),
         TEST(what_a_gather_and_a_broadcast_promise),
