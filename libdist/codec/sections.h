@@ -23,10 +23,9 @@ void dist_sections_open(dist_sections *sections, const dist_codec *codec, uint64
 /* Where the bytes of the elements from `first` on begin; `first` is a multiple of the block. */
 static inline uint8_t *dist_section_from(const dist_sections *sections, int s, uint64_t first)
 {
-    /* A frame has one scale for all of its blocks. */
-    const uint64_t before = s == 0 && sections->coding.kind == DIST_CODEC_NVFP4
-                                ? 0
-                                : dist_section_bytes(sections->coding, s, first);
+    /* topk has its elements in no order of blocks, nvfp4 one scale for all of them. */
+    const bool whole = sections->coding.kind == DIST_CODEC_TOPK || (s == 0 && sections->coding.kind == DIST_CODEC_NVFP4);
+    const uint64_t before = whole ? 0 : dist_section_bytes(sections->coding, s, first);
     return sections->frame + sections->layout.at[s] + before;
 }
 
