@@ -130,10 +130,11 @@ dist_status dist_codec_decode_sum(const dist_codec *codec, const void *const *fr
     DIST_TRY(check_codec(call, codec, count));
     DIST_TRY(check_type(call, type));
     DIST_TRY(check_there(call, values, "values", count));
-    if (!frame || frames < 1 || divisor < 1)
-        return dist_fail(DIST_ERR_ARGUMENT,
-                         "%s: %d frames at %p and divisor %d; there must be at least one, and divisor 1",
-                         call, frames, (const void *)frame, divisor);
+    if (!frame || frames < 1 || frames > DIST_FRAMES_AT_ONCE || divisor < 1)
+        return dist_fail(
+            DIST_ERR_ARGUMENT,
+            "%s: %d frames at %p and divisor %d; there must be 1 to %d frames, and divisor 1 at least", call,
+            frames, (const void *)frame, divisor, DIST_FRAMES_AT_ONCE);
     for (int f = 0; f < frames; f++) {
         const dist_status status = check_frame(call, codec, frame[f], bytes, count);
         if (status < 0)

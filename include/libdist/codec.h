@@ -135,7 +135,7 @@ DIST_API dist_status dist_codec_decode_add(const dist_codec *codec, const void *
                                            uint64_t count, void *values);
 
 /* values = (frame[0] + frame[1] + ...) / divisor in one pass, summed in this order in float32. `bytes` is the size of each
- * frame; `frames` and `divisor` are at least 1. Errors as above, naming the frame. */
+ * frame; there are 1 to 64 frames, and `divisor` is at least 1. Errors as above, naming the frame. */
 DIST_API dist_status dist_codec_decode_sum(const dist_codec *codec, const void *const *frame, int frames, uint64_t bytes,
                                            int divisor, dist_type type, uint64_t count, void *values);
 

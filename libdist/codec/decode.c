@@ -10,29 +10,27 @@
 
 typedef struct decoding {
     const dist_codec *codec;
-    const void *const *frame;
     int frames;
+    dist_sections frame[DIST_FRAMES_AT_ONCE];
 } decoding;
 
 /* Elements [first, first + n) of one frame. */
-static void decode_group(const dist_codec *codec, const void *frame, uint64_t count, uint64_t first,
-                         uint64_t n, float *out, bool add)
+static void decode_group(const dist_codec *codec, const dist_sections *frame, uint64_t first, uint64_t n,
+                         float *out, bool add)
 {
-    dist_sections sections;
     dist_decode_group group = {.codec = codec, .out = out, .n = n, .add = add};
     uint32_t signs[DIST_GROUP_MOST / 32];
-    dist_sections_open(&sections, codec, count, frame);
     if (codec->kind == DIST_CODEC_TOPK) {
-        dist_topk_decode(&sections, first, n, out, add);
+        dist_topk_decode(frame, first, n, out, add);
         return;
     }
     for (int s = 0; s < DIST_SECTIONS; s++)
-        group.section[s] = dist_section_from(&sections, s, first);
+        group.section[s] = dist_section_from(frame, s, first);
     if (codec->kind == DIST_CODEC_NVFP4)
         memcpy(&group.global, group.section[0], 4);
     if (codec->kind == DIST_CODEC_INT4_HADAMARD) {
         dist_frame_header header;
-        memcpy(&header, frame, sizeof header);
+        memcpy(&header, frame->frame, sizeof header);
         for (uint32_t word = 0; word < (codec->block + 31) / 32; word++)
             signs[word] = dist_hadamard_signs(header.seed, word);
         group.signs = signs;
@@ -41,11 +39,10 @@ static void decode_group(const dist_codec *codec, const void *frame, uint64_t co
 }
 
 /* The sum of all frames over one group. */
-static void sum_group(const decoding *decoder, uint64_t count, uint64_t first, uint64_t n, float *out,
-                      bool add)
+static void sum_group(const decoding *decoder, uint64_t first, uint64_t n, float *out, bool add)
 {
     for (int f = 0; f < decoder->frames; f++)
-        decode_group(decoder->codec, decoder->frame[f], count, first, n, out, add || f > 0);
+        decode_group(decoder->codec, &decoder->frame[f], first, n, out, add || f > 0);
 }
 
 void dist_frame_decode(const dist_codec *codec, const void *const *frame, int frames, int divisor, bool add,
@@ -53,7 +50,9 @@ void dist_frame_decode(const dist_codec *codec, const void *const *frame, int fr
 {
     const uint64_t mode = dist_fpmode_default();
     const uint64_t size = codec->block > DIST_GROUP ? codec->block : DIST_GROUP;
-    const decoding decoder = {.codec = codec, .frame = frame, .frames = frames};
+    decoding decoder = {.codec = codec, .frames = frames};
+    for (int f = 0; f < frames; f++)
+        dist_sections_open(&decoder.frame[f], codec, count, frame[f]);
     /* Without a conversion at the end the sum can be made where it will be. */
     const bool in_place = type == DIST_FLOAT32 && divisor == 1 && (!add || frames == 1);
     for (uint64_t first = 0; first < count; first += size) {
@@ -61,9 +60,9 @@ void dist_frame_decode(const dist_codec *codec, const void *const *frame, int fr
         char *out = (char *)values + first * (type == DIST_FLOAT32 ? 4 : 2);
         float sum[DIST_GROUP_MOST];
         if (in_place) {
-            sum_group(&decoder, count, first, n, (float *)(void *)out, add);
+            sum_group(&decoder, first, n, (float *)(void *)out, add);
         } else {
-            sum_group(&decoder, count, first, n, sum, false);
+            sum_group(&decoder, first, n, sum, false);
             codec->table->unstage(type, sum, divisor, add, n, out);
         }
     }

@@ -11,6 +11,9 @@ uint64_t dist_frame_encode(const dist_codec *codec, dist_type type, const void *
 /* All checks of a frame that claims to be `codec` with `count` elements; DIST_ERR_FRAME. */
 dist_status dist_frame_check(const dist_codec *codec, const void *frame, uint64_t bytes, uint64_t count);
 
+/* Frames that one sum takes. */
+#define DIST_FRAMES_AT_ONCE 64
+
 /* values (+)= the sum of `frames` checked frames in order / divisor. Frame i lies at frame[i]. */
 void dist_frame_decode(const dist_codec *codec, const void *const *frame, int frames, int divisor, bool add,
                        dist_type type, uint64_t count, void *values);

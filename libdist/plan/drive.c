@@ -9,6 +9,8 @@
 #include "device/device.h"
 #include "plan/trace.h"
 
+_Static_assert(DIST_FRAMES_MOST <= DIST_FRAMES_AT_ONCE, "a DECODE is one sum");
+
 #define SHORT 4096 /* bytes: the clock would take longer than arithmetic on so few */
 
 static bool is_message(const dist_op *op)

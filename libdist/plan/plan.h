@@ -70,7 +70,7 @@ typedef struct dist_plan_buffer {
     char name[16];
 } dist_plan_buffer;
 
-/* Frames that one DECODE takes. */
+/* Frames that one DECODE takes: what one sum of the codec room takes. */
 #define DIST_FRAMES_MOST 64
 
 /* Channels that collectives use; a wire keeps their messages apart. */
