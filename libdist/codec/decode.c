@@ -50,7 +50,9 @@ void dist_frame_decode(const dist_codec *codec, const void *const *frame, int fr
 {
     const uint64_t mode = dist_fpmode_default();
     const uint64_t size = codec->block > DIST_GROUP ? codec->block : DIST_GROUP;
-    decoding decoder = {.codec = codec, .frames = frames};
+    decoding decoder;
+    decoder.codec = codec;
+    decoder.frames = frames;
     for (int f = 0; f < frames; f++)
         dist_sections_open(&decoder.frame[f], codec, count, frame[f]);
     /* Without a conversion at the end the sum can be made where it will be. */
