@@ -1,5 +1,6 @@
-/* The block codecs as one: int8, int4, mxfp8, mxfp4 and nvfp4 differ in how a scale is made from a block's peak and in what a
- * code stands for. Shared by C and CUDA; `kind` is a constant wherever these are called, so that nothing is decided at run time.
+/* The block codecs as one: int8, int4, mxfp8, mxfp4 and nvfp4 differ in how a scale is made from a block's peak
+ * and in what a code stands for. Shared by C and CUDA; `kind` is a constant wherever these are called, so that
+ * nothing is decided at run time.
  *
  *     peak = max dist_magnitude(h);  scale = dist_block_scale(kind, peak, global, &stored);
  *     code = dist_block_code(kind, h, dist_block_by(kind, scale));  decoded = dist_block_value(kind, code) * scale

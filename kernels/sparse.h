@@ -4,8 +4,8 @@
  *     levels = dist_sparse_levels(the largest of them, the ceil(kept/2)-th largest)
  *     those of them with dist_sparse_is_sent are sent, as dist_sparse_code_of
  *
- * lo is the middle one and hi the largest, so that neither an outlier nor a chunk of few values spoils the rest, and no code has an
- * error larger than leaving its element out: what error feedback needs.
+ * lo is the middle one and hi the largest, so that neither an outlier nor a chunk of few values spoils the rest,
+ * and no code has an error larger than leaving its element out: what error feedback needs.
  */
 #ifndef DIST_KERNELS_SPARSE_H
 #define DIST_KERNELS_SPARSE_H

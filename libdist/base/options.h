@@ -25,7 +25,7 @@
     X(DIST_OPTION_CHUNK, "DIST_CHUNK", BYTES, "0", "bytes of one message between sites; 0: chosen")          \
     X(DIST_OPTION_WINDOW, "DIST_WINDOW", BYTES, "0", "bytes in flight to one peer; 0: chosen")               \
     X(DIST_OPTION_BUCKET, "DIST_BUCKET", BYTES, "25M", "data parallel: bytes of a bucket")                   \
-    X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2 or avx512")                           \
+    X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2, avx512 or neon")                     \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {

@@ -9,7 +9,7 @@
 
 static const char *const log_words[] = {"none", "error", "warn", "info", "debug", NULL};
 static const char *const progress_words[] = {"thread", "inline", NULL};
-static const char *const simd_words[] = {"auto", "scalar", "avx2", "avx512", NULL};
+static const char *const simd_words[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
 
 static bool parse_word(const char *const *words, const char *text, double *number)
 {
@@ -108,7 +108,7 @@ const char *dist_option_allowed(dist_option_kind kind)
     case DIST_KIND_PROGRESS:
         return "thread or inline";
     case DIST_KIND_SIMD:
-        return "auto, scalar, avx2 or avx512";
+        return "auto, scalar, avx2, avx512 or neon";
     case DIST_KIND_SECONDS:
         return "a positive number of seconds, such as 60 or 0.5";
     case DIST_KIND_BYTES:

@@ -27,7 +27,8 @@ static uint32_t stored_scale(const bounded *b, uint64_t block)
     return stored;
 }
 
-/* In int4 a peak of up to 7 times half a unit of a subnormal float16 lies above 7 scales; in int8 of a subnormal float32. */
+/* In int4 a peak of up to 7 times half a unit of a subnormal float16 lies above 7 scales; in int8 of a subnormal
+ * float32. */
 static double integer_bound(const bounded *b, uint64_t block)
 {
     const uint32_t stored = stored_scale(b, block);

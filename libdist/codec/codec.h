@@ -1,9 +1,9 @@
 /* What a codec is inside the library: parsed parameters and a table of functions.
  *
- * frame.h encodes and decodes whole frames, in groups of elements that stay in the L1 cache: values and feedback of any
- * type are brought to float32 (stage.h), the codec's own functions turn these to bytes (the tables below), and what was rounded
- * away goes back. The scalar functions define the bytes; a vector table gives the same bytes sooner. Arithmetic that CUDA
- * shares lives in kernels/.
+ * frame.h encodes and decodes whole frames, in groups of elements that stay in the L1 cache: values and feedback
+ * of any type are brought to float32 (stage.h), the codec's own functions turn these to bytes (the tables below),
+ * and what was rounded away goes back. The scalar functions define the bytes; a vector table gives the same bytes
+ * sooner. Arithmetic that CUDA shares lives in kernels/.
  */
 #ifndef DIST_CODEC_CODEC_H
 #define DIST_CODEC_CODEC_H

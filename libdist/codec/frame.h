@@ -4,7 +4,8 @@
 
 #include "codec/codec.h"
 
-/* Encodes into dist_codec_bytes(codec, count) at `frame`; `feedback` may be NULL. Returns the number of non-finite blocks. */
+/* Encodes into dist_codec_bytes(codec, count) at `frame`; `feedback` may be NULL. Returns the number of
+ * non-finite blocks. */
 uint64_t dist_frame_encode(const dist_codec *codec, dist_type type, const void *values, void *feedback,
                            uint64_t count, const dist_codec_position *position, void *frame);
 

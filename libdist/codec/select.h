@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* An element is among the k largest when its magnitude is above `magnitude`, or when it is one of the first `ties` that are
- * equal to it. */
+/* An element is among the k largest when its magnitude is above `magnitude`, or when it is one of the first
+ * `ties` that are equal to it. */
 typedef struct dist_threshold {
     uint32_t magnitude;
     uint64_t ties;

@@ -23,8 +23,8 @@ static inline char *dist_staged_feedback(const dist_staged *staged, uint64_t fir
     return staged->feedback ? staged->feedback + dist_feedback_bytes(staged->codec->feedback, first) : NULL;
 }
 
-/* Elements [first, first + n), in h or, when nothing has to be computed, where they are. *old gets their feedback in float32: NULL,
- * where it is kept, or in e. */
+/* Elements [first, first + n), in h or, when nothing has to be computed, where they are. *old gets their feedback
+ * in float32: NULL, where it is kept, or in e. */
 static inline const float *dist_stage(const dist_staged *staged, uint64_t first, uint64_t n, float *h,
                                       float *e, float **old)
 {

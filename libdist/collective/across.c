@@ -2,8 +2,8 @@
  * same bytes. */
 #include "collective/across.h"
 
-/* Wire bytes of a message. Below Open MPI's eager limit for TCP (64 KiB with its header) it needs no handshake with a peer
- * that may be busy: on a 200 Mbit/s link 1.03 times the bound; 128 KiB take 1.4 times. */
+/* Wire bytes of a message. Below Open MPI's eager limit for TCP (64 KiB with its header) it needs no handshake
+ * with a peer that may be busy: on a 200 Mbit/s link 1.03 times the bound; 128 KiB take 1.4 times. */
 #define CHUNK_DEFAULT  ((uint64_t)48 << 10)
 #define CHUNK_LEAST    ((uint64_t)16 << 10)
 #define WINDOW_DEFAULT ((uint64_t)8 << 20) /* covers 200 Mbit/s with 300 ms, 2 Gbit/s with 30 ms */
@@ -138,7 +138,8 @@ static dist_slice frame_of(dist_slice frames, int site, uint64_t bytes)
     return dist_part(frames, (uint64_t)site * dist_frame_stride(bytes), bytes);
 }
 
-/* Encodes values that lie `at` bytes into the shard. Their place in the whole vector is that of their bytes in its buffer. */
+/* Encodes values that lie `at` bytes into the shard. Their place in the whole vector is that of their bytes in
+ * its buffer. */
 static void encode(const dist_across *across, dist_plan *plan, dist_slice frame, dist_slice values,
                    uint64_t at, bool total)
 {

@@ -11,10 +11,10 @@ typedef struct dist_placement {
     uint64_t offset; /* bytes, in the bucket */
 } dist_placement;
 
-/* Cuts n parameters, last registered first, into buckets of one type: the first of at most `first` bytes, so that the link
- * starts early, the others of `bytes`, and of the last one a part of at most `first` for itself, because nothing hides it. A
- * parameter is never cut; one larger than a bucket has its own. place[i] gets parameter i's place; the return value is the
- * number of buckets. */
+/* Cuts n parameters, last registered first, into buckets of one type: the first of at most `first` bytes, so that
+ * the link starts early, the others of `bytes`, and of the last one a part of at most `first` for itself, because
+ * nothing hides it. A parameter is never cut; one larger than a bucket has its own. place[i] gets parameter i's
+ * place; the return value is the number of buckets. */
 size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t first, uint64_t bytes,
                           dist_placement *place);
 

@@ -146,7 +146,8 @@ void dist_engine_counters(dist_engine *engine, dist_counters *counters)
     pthread_mutex_unlock(&engine->drive);
 }
 
-/* Hands a task to the drivers, or fails it: under the gate, so that a failure of the engine finds it or stops it here. */
+/* Hands a task to the drivers, or fails it: under the gate, so that a failure of the engine finds it or stops it
+ * here. */
 static dist_status submit(dist_task *task, bool wake)
 {
     dist_engine *engine = task->engine;

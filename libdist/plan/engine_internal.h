@@ -76,8 +76,8 @@ void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op)
 /* express.c. Runs a short plan when nothing else is in flight: by the caller, op after op. */
 dist_status dist_task_express(dist_task *task);
 
-/* How long one who finds nothing to do looks again at once before it sleeps, in nanoseconds. A caller waits for one answer and
- * pays for every microsecond; the thread shares the processor with the program's own work. */
+/* How long one who finds nothing to do looks again at once before it sleeps, in nanoseconds. A caller waits for
+ * one answer and pays for every microsecond; the thread shares the processor with the program's own work. */
 #define DIST_CALLER_SPIN 200000
 #define DIST_THREAD_SPIN 10000
 

@@ -113,11 +113,13 @@ void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction,
                       dist_slice src);
 void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src);
 void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor);
-/* `frame` has the size that the plan's codec gives to the values, which are float32, float16 or bfloat16. state.buffer may be
- * DIST_NO_BUFFER, and has dist_feedback_bytes otherwise. `first` and `stream` place the values for random numbers. */
+/* `frame` has the size that the plan's codec gives to the values, which are float32, float16 or bfloat16.
+ * state.buffer may be DIST_NO_BUFFER, and has dist_feedback_bytes otherwise. `first` and `stream` place the
+ * values for random numbers. */
 void dist_plan_encode(dist_plan *plan, dist_type type, dist_slice frame, dist_slice values, dist_slice state,
                       uint64_t first, uint32_t stream);
-/* `encoded` holds that many frames, dist_frame_stride apart: all that a sum consists of, so that it is made in one pass. */
+/* `encoded` holds that many frames, dist_frame_stride apart: all that a sum consists of, so that it is made in
+ * one pass. */
 void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_slice encoded, int frames,
                       int divisor, bool add);
 
