@@ -68,7 +68,7 @@ static inline void on_net(fake_net *net, void (*run)(rank_state *), bool threade
                                 .run = run,
                                 .threaded = threaded,
                                 .timeout = timeout,
-                                .fails = timeout < 1 || net->breaks >= 0};
+                                .fails = timeout < 1 || net->breaks >= 0 || net->spoils >= 0};
         pthread_create(&thread[r], NULL, rank_main, &state[r]);
     }
     for (int r = 0; r < ranks; r++)

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "plan/plan.h"
 #include "wire/wire.h"
 
 enum { FAKE_RANKS = 4, FAKE_ROUNDS = 4, FAKE_NOTES = 16, FAKE_EXCHANGE = 65536 };
@@ -36,6 +37,7 @@ typedef struct fake_net {
     int lossy;             /* what this rank sends never arrives; -1: none */
     int late;              /* what this rank sends arrives when fake_deliver is called; -1: none */
     uint32_t tags;         /* that its wires have */
+    int spoils;            /* one bit of what this rank sends between sites changes on the way; -1: none */
     int breaks;            /* starting a message fails on this rank; -1: none */
     pthread_barrier_t all; /* for tests: all ranks */
 } fake_net;
@@ -70,6 +72,8 @@ static inline void fake_post(fake_net *net, fake_request *request)
             fake_request *other = *link, *send = request->message.send ? request : other;
             fake_request *receive = request->message.send ? other : request;
             memcpy(receive->message.buffer, send->message.buffer, send->message.bytes);
+            if (send->from == net->spoils && send->message.channel == DIST_CHANNEL_ACROSS)
+                ((char *)receive->message.buffer)[send->message.bytes / 2] ^= 4;
             *link = other->next;
             request->state = other->state = FAKE_DONE;
             pthread_mutex_unlock(&net->lock);
@@ -265,7 +269,7 @@ static inline fake_net *fake_net_create(int ranks)
     fake_net *net = calloc(1, sizeof *net);
     pthread_mutex_init(&net->lock, NULL);
     net->ranks = ranks;
-    net->lossy = net->late = net->breaks = -1;
+    net->lossy = net->late = net->breaks = net->spoils = -1;
     net->tags = 1000000;
     pthread_barrier_init(&net->all, NULL, (unsigned)ranks);
     return net;

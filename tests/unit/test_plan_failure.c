@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "engine_ranks.h"
+#include "collective/collective.h"
 #include "plan/engine_internal.h"
 
 /* Rank 0 sends `bytes` to rank 1; the others do nothing. Buffers stay: after a failure the wire may still touch them. */
@@ -126,12 +127,53 @@ static void test_start_while_it_fails(void **state)
     }
 }
 
+static float summed[FAKE_RANKS][4096];
+
+/* One piece: ranks 0 and 2 exchange it. */
+static void run_spoiled(rank_state *s)
+{
+    dist_plan *plan;
+    dist_task *task = NULL;
+    dist_spec spec = {.kind = DIST_ALL_REDUCE,
+                      .algo = {.kind = DIST_ALGO_HIER},
+                      .type = DIST_FLOAT32,
+                      .count = 4096,
+                      .in_place = true,
+                      .topology = s->topology,
+                      .rank = s->rank};
+    for (int i = 0; i < 4096; i++)
+        summed[s->rank][i] = (float)i;
+    EXPECT(s, dist_codec_parse("int8", DIST_SIMD_AUTO, &spec.codec) == DIST_OK);
+    EXPECT(s, dist_collective_plan(&plan, &spec) == DIST_OK);
+    EXPECT(s, dist_task_create(&task, s->engine, plan, (void *[]){summed[s->rank]}) == DIST_OK);
+    EXPECT(s, dist_task_start(task) == DIST_OK);
+    const dist_status status = dist_task_wait(task, 0);
+    keep_sentence(s);
+    if (s->rank >= 2) /* the other site got what it needed, and may be done */
+        EXPECT(s, s->rank == 2 ? status == DIST_ERR_FRAME : status < 0);
+}
+
+static void test_bytes_that_change_on_the_way(void **state)
+{
+    (void)state;
+    for (int threaded = 0; threaded < 2; threaded++) {
+        rank_state ranks[FAKE_RANKS];
+        fake_net *net = fake_net_create(FAKE_RANKS);
+        net->spoils = 0;
+        on_net(net, run_spoiled, threaded, 100, ranks);
+        assert_non_null(strstr(ranks[2].sentence, "rank 2 (site1)"));
+        assert_non_null(strstr(ranks[2].sentence, "frame 0 of 2: the frame's checksum is"));
+        assert_non_null(strstr(ranks[3].sentence, "given up because rank 2 says")); /* it has heard */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_message_after_the_deadline),
         cmocka_unit_test(test_start_that_fails),
         cmocka_unit_test(test_start_while_it_fails),
+        cmocka_unit_test(test_bytes_that_change_on_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
