@@ -86,14 +86,35 @@ static dist_status start_messages(dist_engine *engine, dist_task *task, bool *mo
     return DIST_OK;
 }
 
+static void count_nonfinite(dist_engine *engine, dist_task *task, uint64_t nonfinite)
+{
+    task->stats.nonfinite += nonfinite;
+    engine->counters.nonfinite += nonfinite;
+}
+
 static void encode(dist_engine *engine, dist_task *task, const dist_op *op)
 {
     const dist_codec_position position = {.step = task->step, .first = op->first, .stream = op->stream};
     uint64_t nonfinite =
         dist_frame_encode(&task->plan->codec, (dist_type)op->type, dist_task_at(task, op->src),
                           dist_task_at(task, op->state), op->count, &position, dist_task_at(task, op->dst));
-    task->stats.nonfinite += nonfinite;
-    engine->counters.nonfinite += nonfinite;
+    count_nonfinite(engine, task, nonfinite);
+}
+
+static void project(dist_engine *engine, dist_task *task, const dist_op *op)
+{
+    const dist_lowrank shape = dist_op_matrix(task->plan, op);
+    const void *matrix = dist_task_at(task, op->src);
+    void *state = dist_task_at(task, op->state), *factor = dist_task_at(task, op->dst);
+    count_nonfinite(engine, task, dist_lowrank_project(&shape, matrix, state, factor));
+}
+
+static void expand(dist_task *task, const dist_op *op)
+{
+    const dist_lowrank shape = dist_op_matrix(task->plan, op);
+    const void *factor = dist_task_at(task, op->src);
+    void *state = dist_task_at(task, op->state), *matrix = dist_task_at(task, op->dst);
+    dist_lowrank_expand(&shape, factor, state, matrix);
 }
 
 /* What came over a wire is checked before it is used. */
@@ -130,6 +151,12 @@ dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
     case DIST_OP_ENCODE:
         encode(engine, task, op);
         break;
+    case DIST_OP_PROJECT:
+        project(engine, task, op);
+        break;
+    case DIST_OP_EXPAND:
+        expand(task, op);
+        break;
     default:
         return decode(task, op);
     }
@@ -139,7 +166,7 @@ dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op)
 static dist_status run_local(dist_engine *engine, dist_task *task, uint32_t number)
 {
     const dist_op *op = &task->plan->op[number];
-    bool coded = op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE;
+    bool coded = dist_op_is_coded(op);
     bool timed = coded || op->dst.bytes > SHORT || engine->options.trace;
     int64_t began = timed ? dist_now() : 0;
     if (engine->options.trace)

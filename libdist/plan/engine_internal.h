@@ -67,7 +67,7 @@ struct dist_engine {
 /* drive.c. The caller holds drive. True when anything moved. */
 bool dist_engine_pass(dist_engine *engine);
 
-/* REDUCE, COPY, DIVIDE, ENCODE and DECODE, at once. */
+/* Any op but SEND, RECV and NATIVE, at once. */
 dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
 
 /* Adds a SEND that starts to the counters. */

@@ -193,6 +193,30 @@ void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_s
                            .state = nothing});
 }
 
+static void append_lowrank(dist_plan *plan, dist_op_kind kind, uint64_t rows, dist_slice matrix,
+                           dist_slice dst, dist_slice src, dist_slice state)
+{
+    if (matrix.bytes == 0)
+        return;
+    append(plan, (dist_op){.kind = (uint8_t)kind,
+                           .type = DIST_FLOAT32,
+                           .rows = rows,
+                           .count = matrix.bytes / sizeof(float),
+                           .dst = dst,
+                           .src = src,
+                           .state = state});
+}
+
+void dist_plan_project(dist_plan *plan, uint64_t rows, dist_slice factor, dist_slice matrix, dist_slice state)
+{
+    append_lowrank(plan, DIST_OP_PROJECT, rows, matrix, factor, matrix, state);
+}
+
+void dist_plan_expand(dist_plan *plan, uint64_t rows, dist_slice matrix, dist_slice factor, dist_slice state)
+{
+    append_lowrank(plan, DIST_OP_EXPAND, rows, matrix, matrix, factor, state);
+}
+
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
                       uint64_t count, dist_slice dst, dist_slice src)
 {

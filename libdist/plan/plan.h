@@ -15,17 +15,20 @@
 #include <libdist/collective.h>
 
 #include "codec/codec.h"
+#include "codec/lowrank.h"
 #include "wire/wire.h"
 
 typedef enum dist_op_kind {
-    DIST_OP_SEND,   /* src -> rank peer */
-    DIST_OP_RECV,   /* dst <- rank peer */
-    DIST_OP_REDUCE, /* dst = dst (reduction) src */
-    DIST_OP_COPY,   /* dst = src */
-    DIST_OP_DIVIDE, /* dst = dst / divisor */
-    DIST_OP_ENCODE, /* dst = frame of (src + state); state = what was rounded away */
-    DIST_OP_DECODE, /* dst = or += sum of the frames at src in order, divided by divisor */
-    DIST_OP_NATIVE, /* a whole collective of the wire, over all ranks */
+    DIST_OP_SEND,    /* src -> rank peer */
+    DIST_OP_RECV,    /* dst <- rank peer */
+    DIST_OP_REDUCE,  /* dst = dst (reduction) src */
+    DIST_OP_COPY,    /* dst = src */
+    DIST_OP_DIVIDE,  /* dst = dst / divisor */
+    DIST_OP_ENCODE,  /* dst = frame of (src + state); state = what was rounded away */
+    DIST_OP_DECODE,  /* dst = or += sum of the frames at src in order, divided by divisor */
+    DIST_OP_PROJECT, /* dst = the low-rank factor of (src + state); state = what it leaves out */
+    DIST_OP_EXPAND,  /* dst = the matrix that the summed factor at src and state stand for */
+    DIST_OP_NATIVE,  /* a whole collective of the wire, over all ranks */
     DIST_OP_KINDS
 } dist_op_kind;
 
@@ -49,12 +52,15 @@ typedef struct dist_op {
     int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
-    uint32_t divisor;           /* DIVIDE, DECODE */
-    uint32_t frames;            /* DECODE: how many; they lie dist_frame_stride apart */
-    uint32_t stream;            /* ENCODE: which vector, for random numbers */
-    uint64_t first;             /* ENCODE: index of the first element in that vector */
+    uint32_t divisor; /* DIVIDE, DECODE */
+    uint32_t frames;  /* DECODE: how many; they lie dist_frame_stride apart */
+    uint32_t stream;  /* ENCODE: which vector, for random numbers */
+    union {
+        uint64_t first; /* ENCODE: index of the first element in that vector */
+        uint64_t rows;  /* PROJECT, EXPAND: of the matrix of `count` elements; its rank is the codec's */
+    };
     uint32_t first_wait, waits; /* into plan->wait: ops (all earlier) that must be done first */
-    uint64_t count;             /* elements: REDUCE, DIVIDE, ENCODE, DECODE, NATIVE */
+    uint64_t count;             /* elements: all but SEND, RECV, COPY */
     dist_slice dst, src, state;
 } dist_op;
 
@@ -79,7 +85,7 @@ enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
 typedef struct dist_plan {
     char label[224]; /* what was asked for, in words: compared between ranks, printed in errors */
     int rank, ranks;
-    dist_codec codec; /* of ENCODE and DECODE */
+    dist_codec codec; /* of ENCODE, DECODE, PROJECT and EXPAND */
     dist_op *op;
     size_t ops, op_capacity;
     uint32_t *wait;
@@ -123,6 +129,12 @@ void dist_plan_encode(dist_plan *plan, dist_type type, dist_slice frame, dist_sl
 void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_slice encoded, int frames,
                       int divisor, bool add);
 
+/* The two halves of a step of PowerSGD (codec/lowrank.h), between which the factors of all ranks are summed. The matrix of
+ * float32 has `rows` rows; `factor` and `state` have the sizes that its shape and the codec's rank give. */
+void dist_plan_project(dist_plan *plan, uint64_t rows, dist_slice factor, dist_slice matrix,
+                       dist_slice state);
+void dist_plan_expand(dist_plan *plan, uint64_t rows, dist_slice matrix, dist_slice factor, dist_slice state);
+
 /* Bytes from one frame to the next where a DECODE takes several: frames begin at cache lines. */
 static inline uint64_t dist_frame_stride(uint64_t bytes)
 {
@@ -144,12 +156,26 @@ uint64_t dist_plan_hash(const dist_plan *plan);
  * them at once. */
 bool dist_plan_is_short(const dist_plan *plan);
 
+/* The matrix of a PROJECT or EXPAND. */
+static inline dist_lowrank dist_op_matrix(const dist_plan *plan, const dist_op *op)
+{
+    return (dist_lowrank){
+        .rows = op->rows, .columns = op->rows ? op->count / op->rows : 0, .rank = plan->codec.rank};
+}
+
 /* Whether an op reads its dst as well as writing it. */
 static inline bool dist_op_updates(const dist_op *op)
 {
     return op->kind == DIST_OP_REDUCE || op->kind == DIST_OP_DIVIDE ||
            (op->kind == DIST_OP_DECODE && op->add) ||
            (op->kind == DIST_OP_NATIVE && op->native == DIST_NATIVE_BROADCAST);
+}
+
+/* Whether its time counts as the codec's. */
+static inline bool dist_op_is_coded(const dist_op *op)
+{
+    return op->kind == DIST_OP_ENCODE || op->kind == DIST_OP_DECODE || op->kind == DIST_OP_PROJECT ||
+           op->kind == DIST_OP_EXPAND;
 }
 
 const char *dist_op_name(dist_op_kind kind);

@@ -4,9 +4,10 @@
 #include "plan/plan.h"
 
 static const char *const op_names[DIST_OP_KINDS] = {
-    [DIST_OP_SEND] = "SEND",     [DIST_OP_RECV] = "RECV",     [DIST_OP_REDUCE] = "REDUCE",
-    [DIST_OP_COPY] = "COPY",     [DIST_OP_DIVIDE] = "DIVIDE", [DIST_OP_ENCODE] = "ENCODE",
-    [DIST_OP_DECODE] = "DECODE", [DIST_OP_NATIVE] = "NATIVE",
+    [DIST_OP_SEND] = "SEND",     [DIST_OP_RECV] = "RECV",       [DIST_OP_REDUCE] = "REDUCE",
+    [DIST_OP_COPY] = "COPY",     [DIST_OP_DIVIDE] = "DIVIDE",   [DIST_OP_ENCODE] = "ENCODE",
+    [DIST_OP_DECODE] = "DECODE", [DIST_OP_PROJECT] = "PROJECT", [DIST_OP_EXPAND] = "EXPAND",
+    [DIST_OP_NATIVE] = "NATIVE",
 };
 
 static const char *const native_names[] = {
@@ -77,7 +78,9 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
     }
     if (op->kind == DIST_OP_DECODE && (op->frames > 1 || op->divisor > 1))
         add(&line, " of %" PRIu32 " frames / %" PRIu32, op->frames, op->divisor);
-    if (op->kind == DIST_OP_ENCODE && op->state.buffer != DIST_NO_BUFFER) {
+    if (op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND)
+        add(&line, " of %" PRIu64 " rows, rank %u", op->rows, plan->codec.rank);
+    if (op->state.buffer != DIST_NO_BUFFER) {
         add(&line, " with");
         add_slice(&line, plan, op->state);
     }

@@ -126,6 +126,8 @@ static dist_status check_piece(const dist_values *values, const dist_claim *clai
         return blame_undefined(values, &w, value);
     if (value.kind == DIST_VALUE_FRAME)
         return blame(&w, "holds encoded bytes");
+    if (value.kind == DIST_VALUE_FACTOR)
+        return blame(&w, "holds a factor");
     if (value.position != w.element * v->element)
         return blame(&w, "holds element %" PRIu64, value.position / v->element);
     DIST_TRY(check_contributors(values, &w, value.source));

@@ -1,7 +1,7 @@
 /* Shared by the files of the verifier: verify.c (driver), verify_shape.c, verify_messages.c, verify_races.c,
- * verify_run.c (order of execution), verify_values.c (what ops do to values), verify_claims.c (inputs and
- * outputs), verify_intervals.c, verify_sets.c. None of them uses hazard.h: what the builder derived is what
- * they check. */
+ * verify_run.c (order of execution), verify_values.c (what ops do to values), verify_lowrank.c (the same of PROJECT and
+ * EXPAND), verify_claims.c (inputs and outputs), verify_intervals.c, verify_sets.c. None of them uses hazard.h:
+ * what the builder derived is what they check. */
 #ifndef DIST_PLAN_VERIFY_INTERNAL_H
 #define DIST_PLAN_VERIFY_INTERNAL_H
 
@@ -78,12 +78,20 @@ int dist_sets_missing(const dist_sets *sets, uint32_t set);
 
 /* ---- verify_intervals.c: what bytes hold ---- */
 
-typedef enum dist_value_kind { DIST_VALUE_UNDEFINED, DIST_VALUE_ELEMENTS, DIST_VALUE_FRAME } dist_value_kind;
+typedef enum dist_value_kind {
+    DIST_VALUE_UNDEFINED,
+    DIST_VALUE_ELEMENTS,
+    DIST_VALUE_FRAME,
+    DIST_VALUE_FACTOR /* each of its elements stems from all elements of a matrix */
+} dist_value_kind;
 
 typedef struct dist_value {
-    uint64_t position; /* ELEMENTS: byte of the logical vector; FRAME: byte of the frame */
-    uint32_t source;   /* ELEMENTS: set of ranks that contributed; FRAME: its number; UNDEFINED: a rank ... */
-    uint32_t detail;   /* ELEMENTS: divided by this; UNDEFINED: ... and its op that read it first, or NO_OP */
+    uint64_t position; /* ELEMENTS: byte of the logical vector; FRAME, FACTOR: byte of it */
+    uint32_t
+        source; /* ELEMENTS, FACTOR: set of ranks that contributed; FRAME: its number; UNDEFINED: a rank ... */
+    uint32_t
+        detail; /* ELEMENTS, FACTOR: divided by this; UNDEFINED: ... and its op that read it first, or NO_OP */
+    uint32_t matrix; /* FACTOR: the number of what it was made of */
     dist_value_kind kind;
 } dist_value;
 
@@ -115,6 +123,13 @@ typedef struct dist_frame {
     dist_intervals elements;
 } dist_frame;
 
+/* What a PROJECT took, whoever contributed to it: equal ones of all ranks have one number. */
+typedef struct dist_projected {
+    const dist_plan *plan; /* of the first PROJECT */
+    uint32_t op;
+    dist_intervals elements;
+} dist_projected;
+
 typedef struct dist_values {
     const dist_verifier *verifier;
     dist_sets sets;
@@ -122,12 +137,32 @@ typedef struct dist_values {
     dist_intervals *memory;
     dist_frame *frame;
     size_t frames, frame_capacity;
+    dist_projected *matrix;
+    size_t matrices, matrix_capacity;
     dist_intervals left, right, sum, bytes, spare;
 } dist_values;
 
 dist_status dist_values_create(dist_values *values, const dist_verifier *verifier);
 void dist_values_destroy(dist_values *values);
 dist_intervals *dist_values_memory(const dist_values *values, int rank, uint32_t buffer);
+
+/* The op that is being carried out. */
+typedef struct dist_doing {
+    const dist_plan *plan;
+    uint32_t op;
+} dist_doing;
+
+/* What a slice holds, and its new contents. _elements: for arithmetic on elements of `type`, so no encoded bytes and no parts of
+ * elements. */
+dist_status dist_values_read(const dist_values *values, dist_doing d, dist_slice slice, dist_intervals *to);
+dist_status dist_values_read_elements(const dist_values *values, dist_doing d, dist_slice slice,
+                                      dist_type type, dist_intervals *to);
+dist_status dist_values_write(dist_values *values, dist_doing d, dist_slice slice,
+                              const dist_intervals *from);
+
+/* verify_lowrank.c */
+dist_status dist_values_project(dist_values *values, dist_doing d);
+dist_status dist_values_expand(dist_values *values, dist_doing d);
 
 /* Carry out a local op, a message, the n-th NATIVE of all ranks. */
 dist_status dist_values_local(dist_values *values, int rank, uint32_t op);

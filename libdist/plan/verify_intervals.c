@@ -14,7 +14,8 @@ dist_value dist_value_after(dist_value value, uint64_t bytes)
 
 static bool same(dist_value a, dist_value b)
 {
-    return a.kind == b.kind && a.position == b.position && a.source == b.source && a.detail == b.detail;
+    return a.kind == b.kind && a.position == b.position && a.source == b.source && a.detail == b.detail &&
+           a.matrix == b.matrix;
 }
 
 bool dist_intervals_append(dist_intervals *list, dist_interval item)

@@ -12,7 +12,8 @@ static const struct {
     [DIST_OP_SEND] = {UNUSED, NEEDED, UNUSED},   [DIST_OP_RECV] = {NEEDED, UNUSED, UNUSED},
     [DIST_OP_REDUCE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_COPY] = {NEEDED, NEEDED, UNUSED},
     [DIST_OP_DIVIDE] = {NEEDED, UNUSED, UNUSED}, [DIST_OP_ENCODE] = {NEEDED, NEEDED, OPTIONAL},
-    [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
+    [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_PROJECT] = {NEEDED, NEEDED, NEEDED},
+    [DIST_OP_EXPAND] = {NEEDED, NEEDED, NEEDED}, [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
 };
 
 static dist_status check_slice(const dist_plan *plan, size_t op, const char *which, dist_slice slice,
@@ -162,6 +163,39 @@ static dist_status check_codec(const dist_plan *plan, size_t number)
     return check_apart(plan, number);
 }
 
+static dist_status check_bytes(const dist_plan *plan, size_t number, const char *which, dist_slice slice,
+                               uint64_t bytes, uint64_t grain)
+{
+    if (slice.bytes != bytes)
+        return dist_fault(plan, number, "its %s has %" PRIu64 " bytes; this matrix and rank need %" PRIu64,
+                          which, slice.bytes, bytes);
+    if (slice.offset % grain != 0)
+        return dist_fault(plan, number, "its %s begins at %" PRIu64 ", which is not a multiple of %" PRIu64,
+                          which, slice.offset, grain);
+    return DIST_OK;
+}
+
+static dist_status check_lowrank(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    const bool project = op->kind == DIST_OP_PROJECT;
+    const dist_slice matrix = project ? op->src : op->dst, factor = project ? op->dst : op->src;
+    if (plan->codec.kind != DIST_CODEC_POWERSGD || plan->codec.rank < 1)
+        return dist_fault(plan, number, "the plan's codec has no factors");
+    if (op->type != DIST_FLOAT32)
+        return dist_fault(plan, number, "factors are float32, not type number %u", op->type);
+    if (op->rows == 0 || op->count == 0 || op->count % op->rows != 0)
+        return dist_fault(plan, number, "%" PRIu64 " elements are not a matrix of %" PRIu64 " rows",
+                          op->count, op->rows);
+    const dist_lowrank shape = dist_op_matrix(plan, op);
+    DIST_TRY(check_elements(plan, number, project ? "src" : "dst", matrix, 1));
+    DIST_TRY(check_bytes(plan, number, "factor", factor, dist_lowrank_count(&shape) * sizeof(float),
+                         sizeof(float)));
+    DIST_TRY(check_bytes(plan, number, "state", op->state, dist_lowrank_state_bytes(&shape),
+                         sizeof(dist_lowrank_state)));
+    return check_apart(plan, number);
+}
+
 static dist_status check_native_slice(const dist_plan *plan, size_t number, const char *which,
                                       dist_slice slice, uint64_t copies)
 {
@@ -225,16 +259,19 @@ static dist_status check_kind(const dist_plan *plan, size_t number)
     case DIST_OP_ENCODE:
     case DIST_OP_DECODE:
         return check_codec(plan, number);
+    case DIST_OP_PROJECT:
+    case DIST_OP_EXPAND:
+        return check_lowrank(plan, number);
     default:
         return check_native(plan, number);
     }
 }
 
-/* All ops of all ranks must combine in the same way; decode-and-add is a sum. */
+/* All ops of all ranks must combine in the same way; decode-and-add is a sum, and of factors nothing else makes sense. */
 static dist_status check_reduction(const dist_plan *plan, size_t number, dist_reduction *common)
 {
     const dist_op *op = &plan->op[number];
-    bool adds = op->kind == DIST_OP_DECODE && op->add;
+    bool adds = (op->kind == DIST_OP_DECODE && op->add) || op->kind == DIST_OP_PROJECT;
     dist_reduction mine = adds ? DIST_SUM : (dist_reduction)op->reduction;
     if (!adds && !dist_op_reduces(op))
         return DIST_OK;

@@ -6,11 +6,7 @@
 #include "base/memory.h"
 #include "plan/verify_internal.h"
 
-/* The op that is being carried out, for sentences. */
-typedef struct doing {
-    const dist_plan *plan;
-    uint32_t op;
-} doing;
+typedef dist_doing doing;
 
 static const dist_op *op_of(doing d)
 {
@@ -32,7 +28,7 @@ static dist_status no_memory(const dist_values *values)
     return dist_verify_no_memory(values->verifier);
 }
 
-static dist_status read_slice(const dist_values *values, doing d, dist_slice slice, dist_intervals *to)
+dist_status dist_values_read(const dist_values *values, doing d, dist_slice slice, dist_intervals *to)
 {
     const dist_intervals *memory = dist_values_memory(values, d.plan->rank, slice.buffer);
     if (!dist_intervals_read(memory, slice.offset, slice.offset + slice.bytes, to))
@@ -47,17 +43,16 @@ static dist_status read_slice(const dist_values *values, doing d, dist_slice sli
     return DIST_OK;
 }
 
-static dist_status write_slice(dist_values *values, doing d, dist_slice slice, const dist_intervals *from)
+dist_status dist_values_write(dist_values *values, doing d, dist_slice slice, const dist_intervals *from)
 {
     dist_intervals *memory = dist_values_memory(values, d.plan->rank, slice.buffer);
     return dist_intervals_write(memory, slice.offset, from, &values->spare) ? DIST_OK : no_memory(values);
 }
 
-/* For arithmetic on elements of `type`: no encoded bytes, no parts of elements. */
-static dist_status read_elements(const dist_values *values, doing d, dist_slice slice, dist_type type,
-                                 dist_intervals *to)
+dist_status dist_values_read_elements(const dist_values *values, doing d, dist_slice slice, dist_type type,
+                                      dist_intervals *to)
 {
-    DIST_TRY(read_slice(values, d, slice, to));
+    DIST_TRY(dist_values_read(values, d, slice, to));
     for (size_t i = 0; i < to->count; i++) {
         const dist_interval *item = &to->item[i];
         uint64_t at = slice.offset + item->begin;
@@ -68,7 +63,7 @@ static dist_status read_elements(const dist_values *values, doing d, dist_slice 
         if (item->begin % values->verifier->element != 0)
             return dist_fault(d.plan, d.op,
                               "the element before byte %" PRIu64 " of %s is put together of parts", at, name);
-        if (item->value.kind == DIST_VALUE_ELEMENTS && type != values->verifier->contract->type)
+        if (item->value.kind != DIST_VALUE_UNDEFINED && type != values->verifier->contract->type)
             return dist_fault(d.plan, d.op, "takes %s for %s at byte %" PRIu64 " of %s",
                               dist_type_name(values->verifier->contract->type), dist_type_name(type), at,
                               name);
@@ -81,6 +76,10 @@ static dist_status add_elements(dist_values *values, doing d, dist_value a, dist
     *sum = a.kind == DIST_VALUE_UNDEFINED ? a : b;
     if (a.kind == DIST_VALUE_UNDEFINED || b.kind == DIST_VALUE_UNDEFINED)
         return DIST_OK;
+    if (a.kind != b.kind || a.matrix != b.matrix)
+        return dist_fault(d.plan, d.op, "adds %s of one matrix to %s of another",
+                          b.kind == DIST_VALUE_FACTOR ? "the factor" : "elements",
+                          a.kind == DIST_VALUE_FACTOR ? "the factor" : "elements");
     if (a.position != b.position)
         return dist_fault(d.plan, d.op, "adds element %" PRIu64 " to element %" PRIu64,
                           element_of(values, b.position), element_of(values, a.position));
@@ -116,29 +115,34 @@ static dist_status add_lists(dist_values *values, doing d, const dist_intervals 
 static dist_status run_reduce(dist_values *values, doing d)
 {
     const dist_op *op = op_of(d);
-    DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
-    DIST_TRY(read_elements(values, d, op->src, (dist_type)op->type, &values->right));
+    DIST_TRY(dist_values_read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
+    DIST_TRY(dist_values_read_elements(values, d, op->src, (dist_type)op->type, &values->right));
     DIST_TRY(add_lists(values, d, &values->left, &values->right));
-    return write_slice(values, d, op->dst, &values->sum);
+    return dist_values_write(values, d, op->dst, &values->sum);
+}
+
+static bool holds_elements(dist_value value)
+{
+    return value.kind == DIST_VALUE_ELEMENTS || value.kind == DIST_VALUE_FACTOR;
 }
 
 /* Between slices of one rank or of two. */
 static dist_status move(dist_values *values, doing from, dist_slice src, doing to, dist_slice dst)
 {
     uint64_t element = values->verifier->element;
-    DIST_TRY(read_slice(values, from, src, &values->left));
+    DIST_TRY(dist_values_read(values, from, src, &values->left));
     for (size_t i = 0; i < values->left.count; i++) {
         const dist_interval *item = &values->left.item[i];
         bool whole = (src.offset + item->begin) % element == 0 && (src.offset + item->end) % element == 0;
-        if (item->value.kind == DIST_VALUE_ELEMENTS && !whole)
+        if (holds_elements(item->value) && !whole)
             return dist_fault(from.plan, from.op, "moves a part of element %" PRIu64,
                               element_of(values, item->value.position + (item->end - item->begin) - 1));
-        if (item->value.kind == DIST_VALUE_ELEMENTS && (dst.offset + item->begin) % element != 0)
+        if (holds_elements(item->value) && (dst.offset + item->begin) % element != 0)
             return dist_fault(to.plan, to.op,
                               "puts an element at byte %" PRIu64 " of %s, not a multiple of %" PRIu64,
                               dst.offset + item->begin, to.plan->buffer[dst.buffer].name, element);
     }
-    return write_slice(values, to, dst, &values->left);
+    return dist_values_write(values, to, dst, &values->left);
 }
 
 static void swap(dist_intervals *a, dist_intervals *b)
@@ -167,9 +171,9 @@ static dist_status divide_list(const dist_values *values, doing d, dist_interval
 static dist_status run_divide(dist_values *values, doing d)
 {
     const dist_op *op = op_of(d);
-    DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
+    DIST_TRY(dist_values_read_elements(values, d, op->dst, (dist_type)op->type, &values->left));
     DIST_TRY(divide_list(values, d, &values->left));
-    return write_slice(values, d, op->dst, &values->left);
+    return dist_values_write(values, d, op->dst, &values->left);
 }
 
 /* Feedback takes fewer bytes than its elements, or more: here as many, which says the same of who has what. */
@@ -186,7 +190,7 @@ static dist_status keep_feedback(dist_values *values, doing d)
 {
     const dist_intervals *now = &values->left, *before = &values->right;
     uint64_t at = 0;
-    DIST_TRY(read_slice(values, d, kept_by(d), &values->right));
+    DIST_TRY(dist_values_read(values, d, kept_by(d), &values->right));
     for (size_t i = 0, j = 0; i < now->count && j < before->count;) {
         const dist_interval *x = &now->item[i], *y = &before->item[j];
         dist_value mine = dist_value_after(x->value, at - x->begin);
@@ -201,7 +205,7 @@ static dist_status keep_feedback(dist_values *values, doing d)
         i += x->end == at;
         j += y->end == at;
     }
-    return write_slice(values, d, kept_by(d), now);
+    return dist_values_write(values, d, kept_by(d), now);
 }
 
 static dist_status run_encode(dist_values *values, doing d)
@@ -210,7 +214,7 @@ static dist_status run_encode(dist_values *values, doing d)
     dist_intervals *elements = &values->left;
     if (!dist_grow(&values->frame, &values->frame_capacity, values->frames + 1, sizeof(dist_frame)))
         return no_memory(values);
-    DIST_TRY(read_elements(values, d, op->src, (dist_type)op->type, elements));
+    DIST_TRY(dist_values_read_elements(values, d, op->src, (dist_type)op->type, elements));
     if (op->state.buffer != DIST_NO_BUFFER)
         DIST_TRY(keep_feedback(values, d));
     for (size_t i = 0; i < elements->count; i++)
@@ -228,7 +232,7 @@ static dist_status run_encode(dist_values *values, doing d)
     dist_value value = {.kind = DIST_VALUE_FRAME, .source = (uint32_t)values->frames - 1};
     if (!dist_intervals_append(&values->sum, (dist_interval){0, op->dst.bytes, value}))
         return no_memory(values);
-    return write_slice(values, d, op->dst, &values->sum);
+    return dist_values_write(values, d, op->dst, &values->sum);
 }
 
 /* What `bytes` decode to, in `elements`: a frame's, when they are all of it from its first byte on. */
@@ -266,12 +270,12 @@ static dist_status run_decode(dist_values *values, doing d)
     dist_intervals *sum = &values->left, *part = &values->right, *bytes = &values->bytes;
     const uint64_t size = dist_codec_bytes(&d.plan->codec, op->count);
     if (op->add)
-        DIST_TRY(read_elements(values, d, op->dst, (dist_type)op->type, sum));
+        DIST_TRY(dist_values_read_elements(values, d, op->dst, (dist_type)op->type, sum));
     for (uint32_t f = 0; f < op->frames; f++) {
         const bool first = f == 0 && !op->add;
-        DIST_TRY(read_slice(values, d,
-                            dist_slice_of(op->src.buffer, op->src.offset + f * dist_frame_stride(size), size),
-                            bytes));
+        DIST_TRY(dist_values_read(
+            values, d, dist_slice_of(op->src.buffer, op->src.offset + f * dist_frame_stride(size), size),
+            bytes));
         DIST_TRY(open_frame(values, d, bytes, first ? sum : part));
         if (first)
             continue;
@@ -279,7 +283,7 @@ static dist_status run_decode(dist_values *values, doing d)
         swap(sum, &values->sum);
     }
     DIST_TRY(divide_list(values, d, sum));
-    return write_slice(values, d, op->dst, sum);
+    return dist_values_write(values, d, op->dst, sum);
 }
 
 dist_status dist_values_local(dist_values *values, int rank, uint32_t number)
@@ -295,6 +299,10 @@ dist_status dist_values_local(dist_values *values, int rank, uint32_t number)
         return run_divide(values, d);
     case DIST_OP_ENCODE:
         return run_encode(values, d);
+    case DIST_OP_PROJECT:
+        return dist_values_project(values, d);
+    case DIST_OP_EXPAND:
+        return dist_values_expand(values, d);
     default:
         return run_decode(values, d);
     }
@@ -318,10 +326,10 @@ static dist_status native_reduce(dist_values *values, size_t number, bool scatte
     doing d = native_of(values, number, 0);
     dist_type type = (dist_type)op_of(d)->type;
     dist_intervals *total = &values->left, *part = &values->right;
-    DIST_TRY(read_elements(values, d, op_of(d)->src, type, total));
+    DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, type, total));
     for (int r = 1; r < values->verifier->ranks; r++) {
         d = native_of(values, number, r);
-        DIST_TRY(read_elements(values, d, op_of(d)->src, type, part));
+        DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, type, part));
         DIST_TRY(add_lists(values, d, total, part));
         swap(total, &values->sum);
     }
@@ -330,7 +338,7 @@ static dist_status native_reduce(dist_values *values, size_t number, bool scatte
         uint64_t bytes = op_of(d)->dst.bytes, begin = scatter ? (uint64_t)r * bytes : 0;
         if (!dist_intervals_read(total, begin, begin + bytes, part))
             return no_memory(values);
-        DIST_TRY(write_slice(values, d, op_of(d)->dst, part));
+        DIST_TRY(dist_values_write(values, d, op_of(d)->dst, part));
     }
     return DIST_OK;
 }
@@ -342,13 +350,13 @@ static dist_status native_gather(dist_values *values, size_t number)
     all->count = 0;
     for (int r = 0; r < values->verifier->ranks; r++) {
         doing d = native_of(values, number, r);
-        DIST_TRY(read_elements(values, d, op_of(d)->src, (dist_type)op_of(d)->type, part));
+        DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, (dist_type)op_of(d)->type, part));
         if (!dist_intervals_write(all, (uint64_t)r * bytes, part, &values->spare))
             return no_memory(values);
     }
     for (int r = 0; r < values->verifier->ranks; r++) {
         doing d = native_of(values, number, r);
-        DIST_TRY(write_slice(values, d, op_of(d)->dst, all));
+        DIST_TRY(dist_values_write(values, d, op_of(d)->dst, all));
     }
     return DIST_OK;
 }
@@ -357,10 +365,11 @@ static dist_status native_broadcast(dist_values *values, size_t number)
 {
     int root = op_of(native_of(values, number, 0))->peer;
     doing from = native_of(values, number, root);
-    DIST_TRY(read_elements(values, from, op_of(from)->dst, (dist_type)op_of(from)->type, &values->left));
+    DIST_TRY(dist_values_read_elements(values, from, op_of(from)->dst, (dist_type)op_of(from)->type,
+                                       &values->left));
     for (int r = 0; r < values->verifier->ranks; r++) {
         doing to = native_of(values, number, r);
-        DIST_TRY(write_slice(values, to, op_of(to)->dst, &values->left));
+        DIST_TRY(dist_values_write(values, to, op_of(to)->dst, &values->left));
     }
     return DIST_OK;
 }
@@ -402,7 +411,10 @@ void dist_values_destroy(dist_values *values)
         free(values->memory[b].item);
     for (size_t f = 0; f < values->frames; f++)
         free(values->frame[f].elements.item);
+    for (size_t m = 0; m < values->matrices; m++)
+        free(values->matrix[m].elements.item);
     free(values->memory);
+    free(values->matrix);
     free(values->first_buffer);
     free(values->frame);
     free(values->left.item);

@@ -34,6 +34,8 @@ static dist_plan *one_of_each(void)
     dist_plan_decode(plan, DIST_FLOAT32, at(data, 0, 400), at(wire, 0, 500), 2, 4, true);
     dist_plan_native(plan, DIST_NATIVE_BROADCAST, DIST_FLOAT64, DIST_SUM, 2, 8, at(data, 1200, 64),
                      at(DIST_NO_BUFFER, 0, 0));
+    dist_plan_project(plan, 4, at(wire, 600, 80), at(data, 1600, 80), at(state, 0, 400));
+    dist_plan_expand(plan, 4, at(data, 1600, 80), at(wire, 600, 80), at(state, 0, 400));
     return plan;
 }
 
@@ -64,11 +66,16 @@ static void test_ops_and_waits(void **state)
     waits_for(plan, 5, 1, 4);
     waits_for(plan, 6, 3, 0, 1, 4); /* it adds to what 0 wrote and 1 read, with what 4 wrote; 5 only reads */
     waits_for(plan, 7, 0);
+    waits_for(plan, 8, 1, 4);
+    waits_for(plan, 9, 1, 8);
     assert_int_equal(plan->op[1].count, 100);
     assert_int_equal(plan->op[1].reduction,
                      DIST_SUM); /* an average is a sum; the division is an op of its own */
     assert_int_equal(plan->op[4].count, 100);
     assert_int_equal(plan->op[7].peer, 2);
+    assert_int_equal(plan->op[8].count, 20);
+    const dist_lowrank matrix = dist_op_matrix(plan, &plan->op[9]);
+    assert_true(matrix.rows == 4 && matrix.columns == 5 && matrix.rank == 4);
     assert_int_equal(dist_plan_bytes(plan, DIST_BUFFER_USER), 4096);
     assert_int_equal(dist_plan_bytes(plan, DIST_BUFFER_SCRATCH), 1000);
     assert_int_equal(dist_plan_bytes(plan, DIST_BUFFER_STATE), 400);
@@ -147,6 +154,8 @@ static void test_text(void **state)
         "SEND wire[0+500] to rank 0 #0 channel 1",
         "DECODE data[0+400] += wire[0+500] of 2 frames / 4",
         "NATIVE broadcast of 8 float64 data[1200+64]",
+        "PROJECT wire[600+80] = data[1600+80] of 4 rows, rank 4 with a name that is [0+400]",
+        "EXPAND data[1600+80] = wire[600+80] of 4 rows, rank 4 with a name that is [0+400]",
     };
     dist_plan *plan = one_of_each();
     assert_int_equal(dist_plan_finish(plan), DIST_OK);
@@ -167,7 +176,7 @@ static void test_text(void **state)
     rewind(file);
     assert_int_equal(fread(written, 1, length, file), length);
     fclose(file);
-    assert_non_null(strstr(written, "# rank 1 of 4: one of 8\n# 8 ops, 1000 scratch bytes, hash "));
+    assert_non_null(strstr(written, "# rank 1 of 4: one of 10\n# 10 ops, 1000 scratch bytes, hash "));
     assert_non_null(strstr(written, "# buffer wire: scratch, 1000 bytes\n"));
     assert_non_null(strstr(written, "    0 RECV data[0+400] from rank 3 #0 channel 0\n"));
     assert_non_null(strstr(written, "    6 DECODE data[0+400] += wire[0+500] of 2 frames / 4 after 0,1,4\n"));
