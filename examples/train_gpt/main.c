@@ -92,6 +92,17 @@ static int train_and_report(dist_context *context, gpt_trainer *trainer, gpt_rep
     return report->identical ? EXIT_SUCCESS : EXIT_TRAINING;
 }
 
+/* Opens, on the first rank, the file that an option names. False, and a sentence, when it cannot be written. */
+static bool open_on_first(dist_context *context, const char *option, const char *name, const char *mode,
+                          FILE **file, char *sentence, size_t sentence_size)
+{
+    if (!name || dist_rank(context) != 0)
+        return true;
+    *file = fopen(name, mode);
+    snprintf(sentence, sentence_size, "cannot write --%s %s", option, name);
+    return *file;
+}
+
 /* What can fail on one rank alone happens between two agreements. */
 static int run(dist_context *context, const gpt_options *options)
 {
@@ -102,15 +113,17 @@ static int run(dist_context *context, const gpt_options *options)
     bool well = gpt_trainer_create(&trainer, options, dist_ranks(context), sentence, sizeof sentence);
     gpt_report report = describe(context, options, &trainer);
     well = well && gpt_history_create(&report.history, options->steps);
-    if (well && options->report && dist_rank(context) == 0) {
-        file = fopen(options->report, "w");
-        well = file;
-        snprintf(sentence, sizeof sentence, "cannot write --report %s", options->report);
-    }
+    well = well && open_on_first(context, "report", options->report, "w", &file, sentence, sizeof sentence) &&
+           open_on_first(context, "dump-gradients", options->dump_gradients, "wb", &trainer.dump, sentence,
+                         sizeof sentence);
     if (all_agree(context, well, sentence) && same_job(context, options, &trainer))
         code = train_and_report(context, &trainer, &report, file);
     if (file)
         fclose(file);
+    if (trainer.dump && (trainer.dump_failed | (fclose(trainer.dump) != 0))) {
+        fprintf(stderr, "train_gpt: cannot write all of --dump-gradients %s\n", options->dump_gradients);
+        code = code == EXIT_SUCCESS ? EXIT_TRAINING : code;
+    }
     gpt_history_destroy(&report.history);
     gpt_trainer_destroy(&trainer);
     return code;

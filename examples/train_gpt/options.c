@@ -52,6 +52,10 @@ static const struct row table[] = {
     {"report", "FILE", TEXT, FIELD(report), 0, 0, "write what was measured as JSON"},
     {"trace", "FILE", TEXT, FIELD(trace), 0, 0,
      "write a trace of all ranks for chrome://tracing or ui.perfetto.dev"},
+    {"dump-gradients", "FILE", TEXT, FIELD(dump_gradients), 0, 0,
+     "write rank 0's gradients of one step, before they are averaged: float32,\n"
+     "little endian, all parameters in order. dist_perf codec reads them"},
+    {"dump-step", "N", COUNT, FIELD(dump_step), 1, 1 << 30, "which step that is, from 1 (default 20)"},
     {"progress", "HOW", TEXT, FIELD(progress), 0, 0,
      "line: one line that is rewritten; lines: now and then a new line;\n"
      "auto (default): line on a terminal. mpirun hides whether it writes to\none: then auto is lines"},
@@ -168,6 +172,12 @@ static bool check(const gpt_options *options, struct complaint complaint)
                  options->width);
         return false;
     }
+    if (options->dump_gradients && options->dump_step > options->steps) {
+        snprintf(complaint.text, complaint.size,
+                 "--dump-step %zu never comes with --steps %zu; dump an earlier step", options->dump_step,
+                 options->steps);
+        return false;
+    }
     if (strcmp(how, "auto") != 0 && strcmp(how, "line") != 0 && strcmp(how, "lines") != 0) {
         snprintf(complaint.text, complaint.size, "--progress takes auto, line or lines, not \"%s\"", how);
         return false;
@@ -190,6 +200,7 @@ bool gpt_options_parse(gpt_options *options, int argc, char **argv, char *senten
                              .learning_rate = 1e-3,
                              .warmup = 10,
                              .weight_decay = 0.1,
+                             .dump_step = 20,
                              .progress = "auto"};
     for (int i = 1; i < argc;)
         if (!read_option(argc, argv, &i, options, complaint))

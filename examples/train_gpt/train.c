@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "dump.h"
 #include "progress.h"
 
 static double seconds(void)
@@ -106,6 +107,9 @@ static dist_status register_parameters(gpt_trainer *t)
 static void gradient_ready(void *user, size_t parameter)
 {
     gpt_trainer *t = user;
+    /* once it is ready it may be averaged */
+    if (t->dump_now && !gpt_dump_gradient(t->dump, &t->model, parameter))
+        t->dump_failed = true;
     const dist_status status = dist_data_parallel_ready(t->averages, parameter, NULL);
     if (status < 0 && t->ready_status == DIST_OK)
         t->ready_status = status;
@@ -133,6 +137,7 @@ static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, 
         int64_t span = dist_trace_begin(t->context); /* nothing without --trace */
         *loss += gpt_forward(&t->model, config->batch, t->inputs, t->targets) / (double)parts;
         dist_trace_end(t->context, "forward", span);
+        t->dump_now = t->dump && step + 1 == t->options->dump_step && part + 1 == parts;
         span = dist_trace_begin(t->context);
         gpt_backward(&t->model, config->batch, t->inputs, t->targets, scale, part > 0, gradient_ready, t);
         dist_trace_end(t->context, "backward", span);

@@ -19,6 +19,9 @@ typedef struct gpt_trainer {
     dist_parameter *list;            /* the model's parameters as libdist is told of them */
     dist_context *context;
     dist_data_parallel *averages;
+    FILE *dump;    /* gets the gradients of options->dump_step; NULL: none are wanted here */
+    bool dump_now; /* the pass that goes on completes them */
+    bool dump_failed;
     dist_status ready_status; /* of the first dist_data_parallel_ready that failed */
 } gpt_trainer;
 
