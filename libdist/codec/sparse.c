@@ -22,9 +22,10 @@ static candidates find(const float *h, uint64_t n)
     uint64_t ties = threshold.ties;
     for (uint64_t i = 0; i < n; i++) {
         const uint32_t magnitude = dist_magnitude(h[i]);
-        if (magnitude == 0 || magnitude < threshold.magnitude ||
-            (magnitude == threshold.magnitude && ties-- == 0))
+        const bool tie = magnitude == threshold.magnitude;
+        if (magnitude == 0 || magnitude < threshold.magnitude || (tie && ties == 0))
             continue;
+        ties -= tie;
         found.index[found.count] = (uint16_t)i;
         found.magnitude[found.count++] = magnitude;
     }
