@@ -72,7 +72,7 @@ static inline DIST_HD uint32_t dist_sparse_index(const uint8_t *indices, uint32_
 
 static inline DIST_HD unsigned dist_sparse_code(const uint8_t *codes, uint32_t i)
 {
-    return codes[i / 4] >> i % 4 * 2 & 3u;
+    return (unsigned)codes[i / 4] >> i % 4 * 2 & 3u;
 }
 
 #endif

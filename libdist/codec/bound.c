@@ -67,7 +67,7 @@ static double hadamard_bound(const bounded *b, uint64_t block)
     float scale;
     memcpy(&scale, dist_section_from(&b->sections, 0, first), 4);
     for (uint32_t i = 0; i < d; i++) {
-        const double c = (double)dist_centroid(codes[i / 2] >> i % 2 * 4 & 15u);
+        const double c = (double)dist_centroid((unsigned)codes[i / 2] >> i % 2 * 4 & 15u);
         squares += c * c;
     }
     const double norm = sqrt((double)d * squares) + (b->codec->stochastic ? (double)d : 0);

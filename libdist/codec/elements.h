@@ -47,7 +47,7 @@ DIST_INLINE void dist_dequantize_elements(dist_codec_kind kind, const uint8_t *c
                                           float *out, bool add)
 {
     for (uint64_t i = 0; i < n; i++) {
-        const unsigned code = dist_block_nibbles(kind) ? (codes[i / 2] >> i % 2 * 4 & 15u) : codes[i];
+        const unsigned code = dist_block_nibbles(kind) ? ((unsigned)codes[i / 2] >> i % 2 * 4 & 15u) : codes[i];
         dist_put(out, i, dist_mul(dist_block_value(kind, code), scale), add);
     }
 }

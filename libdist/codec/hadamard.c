@@ -20,7 +20,7 @@ static void load(const dist_encode_group *group, uint64_t first, uint64_t n, uin
 static void rotate_back(const uint8_t *codes, uint32_t d, float *y)
 {
     for (uint32_t i = 0; i < d; i++)
-        y[i] = dist_centroid(codes[i / 2] >> i % 2 * 4 & 15u);
+        y[i] = dist_centroid((unsigned)codes[i / 2] >> i % 2 * 4 & 15u);
     dist_hadamard(y, d);
 }
 
