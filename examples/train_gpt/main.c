@@ -46,7 +46,7 @@ static bool same_job(dist_context *context, const gpt_options *options, const gp
         (double)options->layers,  (double)options->heads,    (double)options->width,
         (double)options->context, (double)options->batch,    (double)options->accumulate,
         (double)options->steps,   (double)options->seed,     options->learning_rate,
-        (double)options->warmup,  options->weight_decay,     (double)options->untied,
+        (double)options->warmup,  options->decay,            options->weight_decay, (double)options->untied,
         (double)options->bucket,  (double)options->validate, (double)trainer->text.count};
     return same_on_all(context, numbers, sizeof numbers, "options, or texts of different lengths") &&
            same_on_all(context, trainer->text.bytes, trainer->text.count + trainer->text.held, "texts");

@@ -16,6 +16,7 @@ typedef struct gpt_options {
     size_t seed;
     double learning_rate;
     size_t warmup;
+    double decay;
     double weight_decay;
     bool untied;
     const char *codec, *algo; /* NULL: the library's choice */

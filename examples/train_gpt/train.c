@@ -2,6 +2,7 @@
 
 #include "train.h"
 
+#include <math.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
@@ -157,7 +158,10 @@ static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, 
 static double learning_rate(const gpt_options *options, size_t step)
 {
     const double rate = options->learning_rate;
-    return step < options->warmup ? rate * (double)(step + 1) / (double)options->warmup : rate;
+    if (step < options->warmup)
+        return rate * (double)(step + 1) / (double)options->warmup;
+    const double done = (double)(step - options->warmup) / (double)(options->steps - options->warmup);
+    return rate * (options->decay + (1 - options->decay) * 0.5 * (1 + cos(acos(-1.0) * done)));
 }
 
 static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
