@@ -133,9 +133,9 @@ static __global__ void __launch_bounds__(DIST_SEAL_THREADS) dist_seal_frame(cons
 }
 
 /* The CRC of the header's first 28 bytes, before it is inverted, shifted by the payload. */
-static uint32_t dist_seal_before(const dist_frame_header *header, uint32_t by_payload)
+static uint32_t dist_seal_before(const dist_seal *seal, uint32_t by_payload)
 {
-    const uint8_t *const bytes = (const uint8_t *)header;
+    const uint8_t *const bytes = (const uint8_t *)&seal->header;
     uint32_t state = ~0u;
     for (size_t i = 0; i < offsetof(dist_frame_header, crc); i++)
         state = dist_crc32c_byte(state, bytes[i]);
@@ -183,7 +183,7 @@ int dist_launch_seal(const dist_cuda_encode *encode, cudaStream_t stream)
     for (int nonfinite = 1; nonfinite >= 0; nonfinite--) {
         seal.header.flags = (uint16_t)((nonfinite ? DIST_FRAME_NONFINITE : 0) |
                                        (encode->stochastic ? DIST_FRAME_STOCHASTIC : 0));
-        seal.before[nonfinite] = dist_seal_before(&seal.header, by_payload);
+        seal.before[nonfinite] = dist_seal_before(&seal, by_payload);
     }
     const uint64_t wanted = (seal.vectors + DIST_SEAL_THREADS - 1) / DIST_SEAL_THREADS;
     const unsigned most = dist_cuda_blocks(DIST_SEAL_BLOCKS);
