@@ -122,6 +122,11 @@ static dist_algo_kind best(const dist_spec *spec)
 dist_status dist_choose(dist_spec *spec)
 {
     bool coded = spec->codec.kind != DIST_CODEC_NONE;
+    if (spec->codec.kind == DIST_CODEC_POWERSGD)
+        return dist_fail(DIST_ERR_UNSUPPORTED,
+                         "codec '%s' needs the shapes of matrices, which a collective does not have; give it "
+                         "to dist_data_parallel_create, and codec 'none' here",
+                         spec->codec.text);
     if (coded && spec->type != DIST_FLOAT32 && spec->type != DIST_FLOAT16 && spec->type != DIST_BFLOAT16)
         return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' works on float32, float16 and bfloat16, not %s; use codec 'none'",
                          spec->codec.text, dist_type_name(spec->type));

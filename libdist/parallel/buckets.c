@@ -46,15 +46,18 @@ size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t f
     return buckets > 1 && n > 1 ? cut_last(parameters, first, place, buckets) : buckets;
 }
 
-static uint64_t hash_shape(const dist_parameter *parameters, const dist_placement *place, size_t n,
-                           size_t bucket)
+unsigned dist_bucket_shapes(size_t bucket, const dist_parameter *parameters, const dist_placement *place,
+                            size_t n)
 {
+    const uint64_t prime = 0x100000001b3u;
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < n; i++)
-        if (place[i].bucket == bucket)
-            hash =
-                (hash ^ ((uint64_t)parameters[i].count * 8 + (uint64_t)parameters[i].type)) * 0x100000001b3u;
-    return hash;
+        if (place[i].bucket == bucket) {
+            const uint64_t rows = parameters[i].rows > 1 ? parameters[i].rows : 1;
+            hash = (hash ^ ((uint64_t)parameters[i].count * 8 + (uint64_t)parameters[i].type)) * prime;
+            hash = (hash ^ rows) * prime;
+        }
+    return (unsigned)(hash & 0xffffffffu);
 }
 
 /* Copies between a bucket and the gradients of the program's, one USER buffer each. */
@@ -81,7 +84,7 @@ dist_status dist_bucket_plan(dist_plan **out, const dist_spec *spec, size_t buck
         "data-parallel bucket %zu: %s of %" PRIu64 " %s, %s, %s %s, shapes %08x", bucket,
         dist_reduction_name(spec->reduction), spec->count, dist_type_name(spec->type),
         dist_algo_name(spec->algo.kind), spec->codec.text, spec->feedback ? "feedback" : "plain",
-        (unsigned)(hash_shape(parameters, place, n, bucket) & 0xffffffffu));
+        dist_bucket_shapes(bucket, parameters, place, n));
     *out = NULL;
     if (!plan)
         return DIST_ERR_MEMORY;

@@ -18,6 +18,10 @@ typedef struct dist_placement {
 size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t first, uint64_t bytes,
                           dist_placement *place);
 
+/* A number that differs when ranks give the parameters of a bucket different counts, types or rows. */
+unsigned dist_bucket_shapes(size_t bucket, const dist_parameter *parameters, const dist_placement *place,
+                            size_t n);
+
 /* The plan of one bucket: copy in the gradients that live elsewhere, all-reduce, copy out. USER buffer 0 is
  * the bucket of `spec->count` elements; then one for each parameter with a gradient of the program's, in
  * registration order. */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "parallel/lowrank.h"
 
 #define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
 #define BUCKETS_WANTED       8 /* a small model still overlaps */
@@ -94,14 +95,22 @@ static dist_spec bucket_spec(const dist_data_parallel *dp, const dist_bucket *b)
     return spec;
 }
 
-static dist_status make_task(dist_data_parallel *dp, size_t number)
+/* The first steps of powersgd are uncompressed, though ranks must agree on it from the start. */
+static dist_spec dense_spec(const dist_spec *spec)
+{
+    dist_spec dense = *spec;
+    if (spec->codec.kind == DIST_CODEC_POWERSGD) {
+        dense.codec.kind = DIST_CODEC_NONE;
+        dense.feedback = false;
+    }
+    return dense;
+}
+
+/* Takes the plan over. */
+static dist_status bind(dist_data_parallel *dp, size_t number, dist_plan *plan, dist_task **task)
 {
     dist_bucket *b = &dp->bucket[number];
-    dist_spec spec = bucket_spec(dp, b);
-    dist_plan *plan;
     size_t users = 0;
-    DIST_TRY(dist_choose(&spec));
-    DIST_TRY(dist_bucket_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
     void **user = malloc((b->parameters + 1) * sizeof *user);
     if (!user) {
         dist_plan_destroy(plan);
@@ -111,9 +120,25 @@ static dist_status make_task(dist_data_parallel *dp, size_t number)
     for (size_t i = 0; i < dp->parameters; i++)
         if (dp->place[i].bucket == number && dp->parameter[i].gradient && dp->parameter[i].count > 0)
             user[users++] = dp->parameter[i].gradient;
-    dist_status status = dist_task_create(&b->task, dp->setup.engine, plan, user);
+    dist_status status = dist_task_create(task, dp->setup.engine, plan, user);
     free(user);
     return status;
+}
+
+static dist_status make_tasks(dist_data_parallel *dp, size_t number)
+{
+    dist_bucket *b = &dp->bucket[number];
+    dist_spec spec = bucket_spec(dp, b), dense = dense_spec(&spec);
+    dist_plan *plan;
+    DIST_TRY(dist_choose(&dense));
+    DIST_TRY(dist_bucket_plan(&plan, &dense, number, dp->parameter, dp->place, dp->parameters));
+    DIST_TRY(bind(dp, number, plan, &b->task));
+    if (spec.codec.kind != DIST_CODEC_POWERSGD ||
+        dist_lowrank_matrices(&spec, number, dp->parameter, dp->place, dp->parameters) == 0)
+        return DIST_OK;
+    b->dense = spec.codec.dense;
+    DIST_TRY(dist_lowrank_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
+    return bind(dp, number, plan, &b->lowrank);
 }
 
 dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
@@ -129,7 +154,7 @@ dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_se
         status = dist_fail(DIST_ERR_MEMORY, "no memory for the gradients of %zu parameters, %zu bytes", n,
                            dp->stats.gradient_bytes);
     for (size_t b = 0; status >= 0 && b < dp->buckets; b++)
-        status = make_task(dp, b);
+        status = make_tasks(dp, b);
     if (status < 0) {
         dist_dp_destroy(dp);
         return status;
@@ -161,7 +186,7 @@ dist_status dist_dp_ready(dist_data_parallel *dp, size_t i)
     dp->ready[i] = true;
     if (--b->missing > 0)
         return DIST_OK;
-    return dist_task_start(b->task);
+    return dist_task_start(dist_bucket_task(b));
 }
 
 /* With accumulation: whether every gradient stands at the same round before the last, so that there is
@@ -212,7 +237,7 @@ static void count_step(dist_data_parallel *dp, double exposed)
     s->codec = 0;
     s->bytes_inside = s->bytes_across = s->nonfinite = 0;
     for (size_t b = 0; b < dp->buckets; b++) {
-        const dist_task_stats *task = dist_task_stats_of(dp->bucket[b].task);
+        const dist_task_stats *task = dist_task_stats_of(dist_bucket_task(&dp->bucket[b]));
         dp->flight[b] = (dist_flight){task->started, task->finished};
         s->codec += dist_seconds(task->codec);
         s->bytes_inside += task->bytes_inside;
@@ -236,12 +261,14 @@ dist_status dist_dp_wait(dist_data_parallel *dp)
         return DIST_OK;
     DIST_TRY(check_all_ready(dp));
     for (size_t b = 0; b < dp->buckets; b++)
-        DIST_TRY(dist_task_wait(dp->bucket[b].task, 0));
+        DIST_TRY(dist_task_wait(dist_bucket_task(&dp->bucket[b]), 0));
     for (size_t b = 0; b < dp->buckets; b++)
         dp->bucket[b].missing = dp->bucket[b].parameters;
     memset(dp->ready, 0, dp->parameters * sizeof *dp->ready);
     memset(dp->round, 0, dp->parameters * sizeof *dp->round);
     count_step(dp, dist_seconds(dist_now() - began));
+    for (size_t b = 0; b < dp->buckets; b++)
+        dp->bucket[b].dense -= dp->bucket[b].dense > 0;
     return DIST_OK;
 }
 
@@ -257,6 +284,8 @@ dist_status dist_dp_destroy(dist_data_parallel *dp)
         return DIST_OK;
     for (size_t b = 0; dp->bucket && b < dp->buckets; b++) {
         dist_status ended = dist_task_destroy(dp->bucket[b].task);
+        status = status < 0 ? status : ended;
+        ended = dist_task_destroy(dp->bucket[b].lowrank);
         status = status < 0 ? status : ended;
     }
     if (status >=

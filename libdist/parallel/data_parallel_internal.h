@@ -7,11 +7,19 @@
 
 typedef struct dist_bucket {
     dist_task *task;
+    dist_task *lowrank; /* takes over when `dense` is 0; NULL: never */
+    uint64_t dense;     /* steps left before */
     char *memory;
     uint64_t bytes;
     dist_type type;
     size_t parameters, missing; /* how many there are; how many are not ready in this step */
 } dist_bucket;
+
+/* What runs in this step. */
+static inline dist_task *dist_bucket_task(const dist_bucket *bucket)
+{
+    return bucket->lowrank && bucket->dense == 0 ? bucket->lowrank : bucket->task;
+}
 
 /* When a bucket was in flight; sorted at wait, in place. */
 typedef struct dist_flight {

@@ -204,9 +204,9 @@ static void test_types_in_one_model(void **state)
     dist_data_parallel *dp;
     double doubles[100];
     int64_t whole[50];
-    dist_parameter parameter[] = {{"f64", doubles, 100, DIST_FLOAT64},
-                                  {"f32", NULL, 5000, DIST_FLOAT32},
-                                  {"i64", whole, 50, DIST_INT64}};
+    dist_parameter parameter[] = {{"f64", doubles, 100, DIST_FLOAT64, 0},
+                                  {"f32", NULL, 5000, DIST_FLOAT32, 0},
+                                  {"i64", whole, 50, DIST_INT64, 0}};
     options.reduction = DIST_SUM;
     assert_non_null(c);
     assert_dist(dist_data_parallel_create(c, parameter, 3, &options, &dp));
@@ -285,7 +285,7 @@ static void test_bad_creation(void **state)
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
     dist_context *c = harness_context(1, 0, none);
     dist_data_parallel *dp;
-    dist_parameter good = {"w", NULL, 10, DIST_FLOAT32}, bad = good;
+    dist_parameter good = {"w", NULL, 10, DIST_FLOAT32, 0}, bad = good;
     assert_non_null(c);
     assert_int_equal(dist_data_parallel_create(c, NULL, 1, NULL, &dp), DIST_ERR_ARGUMENT);
     assert_int_equal(dist_data_parallel_create(c, &good, 1, NULL, NULL), DIST_ERR_ARGUMENT);

@@ -74,8 +74,8 @@ static void test_other_gradients(void **state)
     (void)state;
     dist_context *context = open_context();
     dist_data_parallel *dp;
-    dist_parameter parameter[2] = {{"w", NULL, 1000, DIST_FLOAT32},
-                                   {"b", NULL, rank ? 20 : 10, DIST_FLOAT32}};
+    dist_parameter parameter[2] = {{"w", NULL, 1000, DIST_FLOAT32, 0},
+                                   {"b", NULL, rank ? 20 : 10, DIST_FLOAT32, 0}};
     assert_non_null(context);
     dist_status status = dist_data_parallel_create(context, parameter, 2, NULL, &dp);
     expect_mismatch(context, status, "bucket 0", "float32");

@@ -9,7 +9,7 @@ int main(int argc, char **argv)
     dist_data_parallel *dp;
     dist_request *request;
     static float data[100000];
-    dist_parameter parameter = {"w", NULL, 50000, DIST_FLOAT32};
+    dist_parameter parameter = {"w", NULL, 50000, DIST_FLOAT32, 0};
     dist_context_options options = DIST_CONTEXT_OPTIONS_INIT;
     MPI_Init_thread(&argc, &argv, MPI_THREAD_SINGLE, &granted);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -93,7 +93,7 @@ static void steps_with(const char *algo, const char *codec, const char *progress
     assert_non_null(context);
     for (size_t i = 0; i < N; i++)
         parameter[i] =
-            (dist_parameter){"p", i == 3 ? own : NULL, i == 3 ? 100000 : 5000 * (i + 1), DIST_FLOAT32};
+            (dist_parameter){"p", i == 3 ? own : NULL, i == 3 ? 100000 : 5000 * (i + 1), DIST_FLOAT32, 50};
     options.algo = algo;
     options.codec = codec;
     options.bucket_bytes = 100000;
@@ -114,6 +114,7 @@ static void test_steps(void **state)
     steps_with("hier", "none", "thread");
     steps_with("hier", "int8", "thread");
     steps_with("hier", "int4", "inline");
+    steps_with("hier", "powersgd:dense=3", "thread");
     steps_with("ring", "none", "inline");
     steps_with("halving", "none", "thread");
 }

@@ -11,7 +11,7 @@
 
 static dist_parameter floats(size_t count)
 {
-    return (dist_parameter){"p", NULL, count, DIST_FLOAT32};
+    return (dist_parameter){"p", NULL, count, DIST_FLOAT32, 0};
 }
 
 /* No two gradients of a bucket overlap, each begins at a cache line, and buckets are in reverse order of registration. */
@@ -57,7 +57,7 @@ static void test_large_types_and_zeros(void **state)
 {
     (void)state;
     dist_parameter parameter[] = {
-        floats(10), floats(100000), floats(0), {"h", NULL, 50, DIST_FLOAT64}, floats(7)};
+        floats(10), floats(100000), floats(0), {"h", NULL, 50, DIST_FLOAT64, 0}, floats(7)};
     dist_placement place[5];
     size_t buckets = dist_buckets_place(parameter, 5, 1000, 5000, place);
     check(parameter, place, 5, buckets);
@@ -77,7 +77,7 @@ static void test_random(void **state)
         size_t n = (size_t)(rand() % 40);
         for (size_t i = 0; i < n; i++)
             parameter[i] = (dist_parameter){"p", NULL, (size_t)(rand() % 3000),
-                                            rand() % 5 ? DIST_FLOAT32 : (dist_type)(rand() % DIST_TYPES)};
+                                            rand() % 5 ? DIST_FLOAT32 : (dist_type)(rand() % DIST_TYPES), 0};
         uint64_t bytes = 1 + (uint64_t)(rand() % 20000), first = 1 + (uint64_t)rand() % bytes;
         check(parameter, place, n, dist_buckets_place(parameter, n, first, bytes, place));
     }
