@@ -31,9 +31,7 @@ static uint32_t dist_shift_of(uint32_t block)
 
 template <dist_codec_kind kind> static __device__ __forceinline__ uint32_t dist_block_shift(uint32_t shift)
 {
-    return kind == DIST_CODEC_NVFP4                                ? 4
-           : kind == DIST_CODEC_MXFP8 || kind == DIST_CODEC_MXFP4 ? 5
-                                                                   : shift;
+    return kind == DIST_CODEC_NVFP4 ? 4 : kind == DIST_CODEC_MXFP8 || kind == DIST_CODEC_MXFP4 ? 5 : shift;
 }
 
 static __device__ __forceinline__ uint32_t dist_quad_peak(const float h[4])
@@ -88,7 +86,8 @@ static __device__ __forceinline__ void dist_store_scale(uint8_t *scales, uint64_
 
 /* A quad's codes, a byte (or a nibble) each; `n` of its elements are there. */
 template <dist_codec_kind kind>
-static __device__ __forceinline__ void dist_store_codes(uint8_t *codes, uint64_t first, unsigned n, uint32_t word)
+static __device__ __forceinline__ void dist_store_codes(uint8_t *codes, uint64_t first, unsigned n,
+                                                        uint32_t word)
 {
     if (dist_block_nibbles(kind)) {
         codes += first / 2;
@@ -114,8 +113,8 @@ static __device__ __forceinline__ void dist_store_codes(uint8_t *codes, uint64_t
 
 /* Codes of one quad; h becomes what is left of it. */
 template <dist_codec_kind kind, bool stochastic>
-static __device__ __forceinline__ uint32_t dist_quantize_quad(const dist_blocks_encode &encode, uint64_t first,
-                                                              float scale, float h[4])
+static __device__ __forceinline__ uint32_t dist_quantize_quad(const dist_blocks_encode &encode,
+                                                              uint64_t first, float scale, float h[4])
 {
     const float by = dist_block_by(kind, scale);
     uint32_t word = 0, random[4];
@@ -138,7 +137,8 @@ static __device__ __forceinline__ bool dist_is_first(uint64_t first, uint64_t co
 }
 
 template <dist_codec_kind kind, int keep, bool stochastic>
-static __global__ void __launch_bounds__(DIST_WIDE_THREADS) dist_encode_blocks(const dist_blocks_encode encode)
+static __global__ void __launch_bounds__(DIST_WIDE_THREADS)
+    dist_encode_blocks(const dist_blocks_encode encode)
 {
     const unsigned lane = threadIdx.x % 32;
     const uint32_t shift = dist_block_shift<kind>(encode.shift);
@@ -167,7 +167,10 @@ static __global__ void __launch_bounds__(DIST_WIDE_THREADS) dist_encode_blocks(c
             const uint32_t word =
                 dist_quantize_quad<kind, stochastic>(encode, begin + at, scale, tile.h + 4 * half);
             mask |= (finite ? 15u : 0u) << 4 * half;
-            dist_store_codes<kind>(encode.codes, begin + at, at >= n ? 0 : n - at < 4 ? n - at : 4,
+            dist_store_codes<kind>(encode.codes, begin + at,
+                                   at >= n      ? 0
+                                   : n - at < 4 ? n - at
+                                                : 4,
                                    finite ? word : 0u);
             if (dist_is_first(begin + at, count, shift)) {
                 dist_store_scale<kind>(encode.scales, (begin + at) >> shift, stored);
@@ -319,8 +322,9 @@ static __global__ void __launch_bounds__(DIST_NARROW_THREADS)
         for (int f = 0; f < frames.frames; f++) {
             const uint8_t *const frame = frames.frame[f];
             uint32_t word[DIST_SUM_QUADS], stored[DIST_SUM_QUADS];
-            const float global =
-                kind == DIST_CODEC_NVFP4 ? *reinterpret_cast<const float *>(frame + frames.layout.at[0]) : 0.0f;
+            const float global = kind == DIST_CODEC_NVFP4
+                                     ? *reinterpret_cast<const float *>(frame + frames.layout.at[0])
+                                     : 0.0f;
             DIST_UNROLL
             for (unsigned q = 0; q < DIST_SUM_QUADS; q++) {
                 const uint64_t at = begin + q * DIST_TILE_STEP;
@@ -345,8 +349,7 @@ int dist_launch_decode_blocks(const dist_cuda_decode *decode, cudaStream_t strea
     const dist_frames frames = dist_frames_of(decode);
     const uint32_t shift = dist_shift_of(decode->coding.block);
     const unsigned threads = DIST_NARROW_THREADS;
-    const unsigned blocks =
-        dist_cuda_blocks(dist_blocks_of(decode->count, threads / 32 * DIST_SUM_SPAN));
+    const unsigned blocks = dist_cuda_blocks(dist_blocks_of(decode->count, threads / 32 * DIST_SUM_SPAN));
     switch (decode->coding.kind) {
     case DIST_CODEC_INT8:
         DIST_LAUNCH(dist_decode_blocks<DIST_CODEC_INT8>, blocks, threads, 0, stream, frames, shift);

@@ -107,7 +107,8 @@ static __global__ void __launch_bounds__(DIST_SEAL_THREADS) dist_seal_frame(cons
     DIST_SHARED(uint32_t, parts, [DIST_SEAL_THREADS / 32]);
     for (unsigned i = threadIdx.x; i < DIST_SEAL_TABLES * DIST_CRC32C_ENTRIES; i += DIST_SEAL_THREADS) {
         const unsigned entry = i % DIST_CRC32C_ENTRIES;
-        table[i] = dist_crc32c_multiply((entry & 15u) << (entry >> 4) * 4, seal.power[i / DIST_CRC32C_ENTRIES]);
+        table[i] =
+            dist_crc32c_multiply((entry & 15u) << (entry >> 4) * 4, seal.power[i / DIST_CRC32C_ENTRIES]);
     }
     DIST_BARRIER(1); /* the tables are there */
     const uint32_t *const by_level = table + DIST_BY_LEVEL * DIST_CRC32C_ENTRIES;
@@ -125,7 +126,8 @@ static __global__ void __launch_bounds__(DIST_SEAL_THREADS) dist_seal_frame(cons
         state = dist_add_neighbour(state, by_level + level * DIST_CRC32C_ENTRIES, level - 5);
     if (threadIdx.x != 0)
         return;
-    const uint64_t after = (gridDim.x - 1 - blockIdx.x) * static_cast<uint64_t>(DIST_SEAL_THREADS) * DIST_VECTOR;
+    const uint64_t after =
+        (gridDim.x - 1 - blockIdx.x) * static_cast<uint64_t>(DIST_SEAL_THREADS) * DIST_VECTOR;
     atomicXor(&seal.work->state, dist_crc32c_shift(state, after));
     __threadfence();
     if (atomicAdd(&seal.work->done, 1u) == gridDim.x - 1)

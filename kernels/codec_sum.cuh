@@ -52,8 +52,8 @@ static __device__ __forceinline__ float dist_short_to(uint32_t type, uint16_t bi
 }
 
 /* values (+)= sum / divisor for the `n` elements (at most 4) that begin at `first`. */
-static __device__ __forceinline__ void dist_unstage_quad(const dist_frames &frames, uint64_t first, unsigned n,
-                                                         const float sum[4])
+static __device__ __forceinline__ void dist_unstage_quad(const dist_frames &frames, uint64_t first,
+                                                         unsigned n, const float sum[4])
 {
     float part[4];
     DIST_UNROLL
@@ -70,7 +70,8 @@ static __device__ __forceinline__ void dist_unstage_quad(const dist_frames &fram
                 part[2] = dist_sum(old.z, part[2]);
                 part[3] = dist_sum(old.w, part[3]);
             }
-            dist_stream_store(reinterpret_cast<float4 *>(to), make_float4(part[0], part[1], part[2], part[3]));
+            dist_stream_store(reinterpret_cast<float4 *>(to),
+                              make_float4(part[0], part[1], part[2], part[3]));
             return;
         }
         DIST_UNROLL

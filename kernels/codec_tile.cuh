@@ -68,7 +68,8 @@ static inline dist_tiles dist_tiles_of(const dist_cuda_encode *encode)
     tiles.type = encode->type;
     tiles.whole_values = dist_quad_aligned(encode->values, dist_type_size(encode->type));
     tiles.whole_feedback = encode->keep == DIST_CUDA_KEEP_INT8 /* always to 4 bytes */
-                           || dist_quad_aligned(encode->feedback, encode->keep == DIST_CUDA_KEEP_FP32 ? 4 : 2);
+                           ||
+                           dist_quad_aligned(encode->feedback, encode->keep == DIST_CUDA_KEEP_FP32 ? 4 : 2);
     return tiles;
 }
 
@@ -182,7 +183,8 @@ static __device__ __forceinline__ void dist_tile_load(const dist_tiles &tiles, u
     uint32_t shorts[4] = {0, 0, 0, 0};
     float e[8];
     if (tiles.type == DIST_CUDA_FLOAT32)
-        dist_load_floats(static_cast<const float *>(tiles.values) + first, tiles.whole_values, n, lane, tile.h);
+        dist_load_floats(static_cast<const float *>(tiles.values) + first, tiles.whole_values, n, lane,
+                         tile.h);
     else
         dist_load_shorts(static_cast<const uint16_t *>(tiles.values) + first, tiles.whole_values, n, lane,
                          shorts);
@@ -191,7 +193,8 @@ static __device__ __forceinline__ void dist_tile_load(const dist_tiles &tiles, u
         if (keep == DIST_CUDA_KEEP_FP32) {
             dist_load_floats(reinterpret_cast<const float *>(kept), tiles.whole_feedback, n, lane, e);
         } else if (keep == DIST_CUDA_KEEP_BF16) {
-            dist_load_shorts(reinterpret_cast<const uint16_t *>(kept), tiles.whole_feedback, n, lane, tile.old);
+            dist_load_shorts(reinterpret_cast<const uint16_t *>(kept), tiles.whole_feedback, n, lane,
+                             tile.old);
         } else {
             tile.old_scale = n ? *reinterpret_cast<const float *>(kept) : 0.0f;
             dist_load_bytes(kept + 4, n, lane, tile.old);
@@ -203,7 +206,8 @@ static __device__ __forceinline__ void dist_tile_load(const dist_tiles &tiles, u
             tile.h[j] = tiles.type == DIST_CUDA_FLOAT16 ? dist_half_to_float(dist_short_of(shorts, j))
                                                         : dist_bfloat_to_float(dist_short_of(shorts, j));
         if (keep != DIST_CUDA_KEEP_NONE)
-            tile.h[j] = dist_add(tile.h[j], keep == DIST_CUDA_KEEP_FP32 ? e[j] : dist_tile_old<keep>(tile, j));
+            tile.h[j] =
+                dist_add(tile.h[j], keep == DIST_CUDA_KEEP_FP32 ? e[j] : dist_tile_old<keep>(tile, j));
     }
 }
 

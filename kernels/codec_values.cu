@@ -49,7 +49,8 @@ static __device__ __forceinline__ void dist_store_words(uint32_t *to, unsigned n
 }
 
 template <dist_codec_kind kind, int keep, bool stochastic>
-static __global__ void __launch_bounds__(DIST_VALUES_THREADS) dist_encode_values(const dist_values_encode encode)
+static __global__ void __launch_bounds__(DIST_VALUES_THREADS)
+    dist_encode_values(const dist_values_encode encode)
 {
     const unsigned lane = threadIdx.x % 32;
     const uint64_t count = encode.tiles.count, span = static_cast<uint64_t>(blockDim.x) * 8;
@@ -63,7 +64,8 @@ static __global__ void __launch_bounds__(DIST_VALUES_THREADS) dist_encode_values
         dist_tile_load<keep>(encode.tiles, begin, n, lane, tile);
         DIST_UNROLL
         for (unsigned half = 0; stochastic && half < 2; half++)
-            dist_random_quad(encode.key, encode.first + begin + dist_tile_at(lane, 4 * half), random + 4 * half);
+            dist_random_quad(encode.key, encode.first + begin + dist_tile_at(lane, 4 * half),
+                             random + 4 * half);
         DIST_UNROLL
         for (unsigned j = 0; j < 8; j++) {
             float decoded;
@@ -79,8 +81,8 @@ static __global__ void __launch_bounds__(DIST_VALUES_THREADS) dist_encode_values
         if constexpr (kind == DIST_CODEC_NONE) {
             dist_store_words(reinterpret_cast<uint32_t *>(encode.payload) + begin, n, lane, bits);
         } else {
-            const uint32_t raw[4] = {bits[0] | bits[1] << 16, bits[2] | bits[3] << 16, bits[4] | bits[5] << 16,
-                                     bits[6] | bits[7] << 16};
+            const uint32_t raw[4] = {bits[0] | bits[1] << 16, bits[2] | bits[3] << 16,
+                                     bits[4] | bits[5] << 16, bits[6] | bits[7] << 16};
             dist_store_shorts(reinterpret_cast<uint16_t *>(encode.payload) + begin, true, n, lane, raw);
         }
         dist_tile_keep<keep>(encode.tiles, begin, n, lane, tile, tile.h, mask);
@@ -96,16 +98,20 @@ static void dist_launch_values(const dist_values_encode &made, uint32_t keep, cu
     const unsigned blocks = dist_cuda_blocks(dist_blocks_of(made.tiles.count, threads * 8));
     switch (keep) {
     case DIST_CUDA_KEEP_FP32:
-        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_FP32, stochastic>), blocks, threads, 0, stream, made);
+        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_FP32, stochastic>), blocks, threads, 0, stream,
+                    made);
         break;
     case DIST_CUDA_KEEP_BF16:
-        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_BF16, stochastic>), blocks, threads, 0, stream, made);
+        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_BF16, stochastic>), blocks, threads, 0, stream,
+                    made);
         break;
     case DIST_CUDA_KEEP_INT8:
-        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_INT8, stochastic>), blocks, threads, 0, stream, made);
+        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_INT8, stochastic>), blocks, threads, 0, stream,
+                    made);
         break;
     default:
-        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_NONE, stochastic>), blocks, threads, 0, stream, made);
+        DIST_LAUNCH((dist_encode_values<kind, DIST_CUDA_KEEP_NONE, stochastic>), blocks, threads, 0, stream,
+                    made);
     }
 }
 
@@ -130,7 +136,8 @@ int dist_launch_encode_values(const dist_cuda_encode *encode, cudaStream_t strea
 
 /* The `n` elements (at most 4) of one frame that begin at `first`. */
 template <dist_codec_kind kind>
-static __device__ __forceinline__ void dist_load_quad(const uint8_t *payload, uint64_t first, unsigned n, float out[4])
+static __device__ __forceinline__ void dist_load_quad(const uint8_t *payload, uint64_t first, unsigned n,
+                                                      float out[4])
 {
     if constexpr (kind == DIST_CODEC_NONE) {
         const float *const from = reinterpret_cast<const float *>(payload) + first;
@@ -172,8 +179,8 @@ static __global__ void __launch_bounds__(DIST_VALUES_THREADS) dist_decode_values
             DIST_UNROLL
             for (unsigned q = 0; q < 2; q++) {
                 const uint64_t at = begin + q * DIST_TILE_STEP;
-                dist_load_quad<kind>(frames.frame[f] + DIST_FRAME_HEADER, at, dist_quad_length(frames.count, at),
-                                     value[q]);
+                dist_load_quad<kind>(frames.frame[f] + DIST_FRAME_HEADER, at,
+                                     dist_quad_length(frames.count, at), value[q]);
             }
             DIST_UNROLL
             for (unsigned j = 0; j < 8; j++)

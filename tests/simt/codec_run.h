@@ -252,8 +252,8 @@ static inline void check_encode(const dist_codec &codec, dist_type type, uint64_
     const dist_codec_position position = {seed, seed % 3 ? seed * 5 : 0, static_cast<uint32_t>(seed % 7)};
     const encoded wanted = encode_as_defined(codec, type, values, kept, count, position);
     const course way = course_of(seed);
-    const encoded found = encode_by_kernels(codec, type, values, kept, count, position, launch, seal, way,
-                                            workspace_bytes);
+    const encoded found =
+        encode_by_kernels(codec, type, values, kept, count, position, launch, seal, way, workspace_bytes);
     char what[200];
     snprintf(what, sizeof what, "%s, type %d, %llu elements of data %d, %s, shift %u", codec.text,
              static_cast<int>(type), static_cast<unsigned long long>(count), static_cast<int>(kind),

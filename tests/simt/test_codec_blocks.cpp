@@ -18,12 +18,27 @@ namespace second_missing
 #include "kernels/codec_blocks.cu"
 } // namespace second_missing
 
-static const char *const codecs[] = {
-    "int8",      "int8:block=16",   "int8:block=64",   "int8:block=128",  "int8:block=512",
-    "mxfp8",     "int8:block=1024", "int8:block=2048", "int8:block=4096", "int8:sr:seed=11",
-    "mxfp4",     "int4",            "int4:block=16",   "int4:block=128",  "int8:block=4096:sr",
-    "nvfp4",     "int4:block=256",  "int4:block=512",  "int4:block=4096", "int4:sr:seed=5",
-    "int4:block=2048:sr"};
+static const char *const codecs[] = {"int8",
+                                     "int8:block=16",
+                                     "int8:block=64",
+                                     "int8:block=128",
+                                     "int8:block=512",
+                                     "mxfp8",
+                                     "int8:block=1024",
+                                     "int8:block=2048",
+                                     "int8:block=4096",
+                                     "int8:sr:seed=11",
+                                     "mxfp4",
+                                     "int4",
+                                     "int4:block=16",
+                                     "int4:block=128",
+                                     "int8:block=4096:sr",
+                                     "nvfp4",
+                                     "int4:block=256",
+                                     "int4:block=512",
+                                     "int4:block=4096",
+                                     "int4:sr:seed=5",
+                                     "int4:block=2048:sr"};
 
 static const uint64_t counts[] = {0, 1, 2, 1023, 1024, 1025, 4097};
 

@@ -73,9 +73,19 @@ static bool seals(encode_launcher seal, const dist_codec &codec, uint64_t count,
     return wanted == frame && said == (nonfinite % 2 ? 99 : nonfinite);
 }
 
-static const char *const codecs[] = {
-    "none",  "bf16:sr", "fp16",  "int8",  "int8:block=16:sr",  "int4",       "int4:hadamard",
-    "mxfp8", "mxfp4",   "nvfp4", "topk:density=0.01", "sparseloco", "int4:sr:hadamard"};
+static const char *const codecs[] = {"none",
+                                     "bf16:sr",
+                                     "fp16",
+                                     "int8",
+                                     "int8:block=16:sr",
+                                     "int4",
+                                     "int4:hadamard",
+                                     "mxfp8",
+                                     "mxfp4",
+                                     "nvfp4",
+                                     "topk:density=0.01",
+                                     "sparseloco",
+                                     "int4:sr:hadamard"};
 
 static void completes_every_frame(void **)
 {

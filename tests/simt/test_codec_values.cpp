@@ -90,8 +90,8 @@ static void decodes_every_pattern(void **)
                                  i / 12 == 1};
             const region before = values_of(how.type, 65536, inputs::DATA_BITS, i);
             const region wanted = decode_as_defined(codec, frames, how, 65536, before);
-            const region found = decode_by_kernels(codec, frames, how, 65536, before,
-                                                   dist_launch_decode_values, course_of(i));
+            const region found =
+                decode_by_kernels(codec, frames, how, 65536, before, dist_launch_decode_values, course_of(i));
             if (!(wanted == found))
                 fail_msg("%s, %d frames / %d, add %d, type %d: byte %llu differs", text, how.frames,
                          how.divisor, how.add, static_cast<int>(how.type),
