@@ -61,7 +61,7 @@ void gpt_adamw_step(gpt_adamw *optimizer, gpt_model *model, double learning_rate
     for (size_t i = 0; i < model->parameters_count; i++) {
         const gpt_parameter *p = &model->parameters[i];
         const size_t offset = (size_t)(p->weight - model->weights);
-        f.shrink = p->matrix ? (float)(1.0 - learning_rate * optimizer->weight_decay) : 1.0f;
+        f.shrink = p->rows ? (float)(1.0 - learning_rate * optimizer->weight_decay) : 1.0f;
         update(p->count, p->weight, p->gradient, optimizer->first + offset, optimizer->second + offset, f);
     }
 }

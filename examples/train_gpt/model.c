@@ -38,7 +38,7 @@ size_t gpt_head(const gpt_config *config)
 
 static gpt_parameter matrix(size_t rows, size_t columns, float deviation)
 {
-    return (gpt_parameter){.count = rows * columns, .deviation = deviation, .matrix = true};
+    return (gpt_parameter){.count = rows * columns, .deviation = deviation, .rows = rows};
 }
 
 /* What a layer puts out has the size of what it takes in, so that few steps of warm-up are enough. */

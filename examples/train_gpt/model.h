@@ -43,7 +43,7 @@ typedef struct gpt_parameter {
     size_t count;
     float deviation; /* of the first random values; 0: a constant */
     float constant;
-    bool matrix; /* weight decay is for matrices */
+    size_t rows; /* of a matrix, which weight decay is for; 0: a vector */
 } gpt_parameter;
 
 typedef struct gpt_block_activations {

@@ -91,8 +91,10 @@ static dist_status register_parameters(gpt_trainer *t)
 {
     gpt_model *model = &t->model;
     for (size_t i = 0; i < model->parameters_count; i++)
-        t->list[i] = (dist_parameter){
-            .name = model->parameters[i].name, .count = model->parameters[i].count, .type = DIST_FLOAT32};
+        t->list[i] = (dist_parameter){.name = model->parameters[i].name,
+                                      .count = model->parameters[i].count,
+                                      .type = DIST_FLOAT32,
+                                      .rows = model->parameters[i].rows};
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
     options.algo = t->options->algo;
     options.codec = t->options->codec;

@@ -273,7 +273,7 @@ static void the_first_step_of_adamw_is_known(void **state)
         const float *old = before + (parameter->weight - f.model.weights);
         for (size_t i = 0; i < parameter->count; i++) {
             const double g = (double)parameter->gradient[i];
-            const double kept = parameter->matrix ? 1.0 - rate * decay : 1.0;
+            const double kept = parameter->rows ? 1.0 - rate * decay : 1.0;
             const double expected = (double)old[i] * kept - rate * g / (fabs(g) + 1e-8);
             assert_true(fabs((double)parameter->weight[i] - expected) < 1e-5);
         }
