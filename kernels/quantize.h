@@ -18,6 +18,9 @@
 
 #define DIST_INFINITY_BITS 0x7f800000u
 
+/* What dist_scale8 gives for FLT_MAX. */
+#define DIST_SCALE8_MOST 0x7c010203u
+
 /* Orders finite < infinite < NaN as integers, so a maximum does not depend on the order it is taken in. */
 static inline DIST_HD uint32_t dist_magnitude(float value)
 {

@@ -34,8 +34,6 @@ static dist_status check_codec(const dist_codec *codec, const dist_frame_header 
                          header->kept, codec->text, coding.kept, count);
     dist_codec named = {0};
     DIST_TRY(dist_payload_codec(header, &named));
-    if (header->seed && codec->kind != DIST_CODEC_INT4_HADAMARD)
-        return dist_fail(DIST_ERR_FRAME, "the frame has a seed, but codec %s has none", codec->text);
     return DIST_OK;
 }
 
@@ -86,7 +84,8 @@ static dist_status check_payload(dist_sections *sections, const dist_frame_heade
                          header->crc, crc);
     if (faults.what)
         return dist_fail(DIST_ERR_FRAME, "%s, near element %" PRIu64, faults.what, faults.element);
-    if (faults.counts_nonfinite && (faults.nonfinite > 0) != ((header->flags & DIST_FRAME_NONFINITE) != 0))
+    if ((faults.counts_nonfinite || sections->count == 0) &&
+        (faults.nonfinite > 0) != ((header->flags & DIST_FRAME_NONFINITE) != 0))
         return dist_fail(DIST_ERR_FRAME,
                          "the frame %s a block that is not finite, but its flags say otherwise",
                          faults.nonfinite ? "has" : "has not");

@@ -81,6 +81,14 @@ static scale_state float_state(const uint8_t *scales, uint64_t b)
     return state_of(bits, DIST_INFINITY_BITS, DIST_NAN_BITS);
 }
 
+/* Beyond what a peak of FLT_MAX gives, 127 scales would be infinite. */
+static scale_state int8_state(const uint8_t *scales, uint64_t b)
+{
+    uint32_t bits;
+    memcpy(&bits, scales + 4 * b, 4);
+    return state_of(bits, DIST_SCALE8_MOST + 1, DIST_NAN_BITS);
+}
+
 static scale_state half_state(const uint8_t *scales, uint64_t b)
 {
     uint16_t bits;
@@ -135,7 +143,7 @@ static void check_spare(const payload *p, int s)
 
 static void check_int8(const payload *p)
 {
-    check_scales(p, 0, 1, float_state);
+    check_scales(p, 0, 1, int8_state);
     if (any_byte(section(p, 1), section_bytes(p, 1), 0xff, 0x80))
         fault(p, p->first, "a code is -128");
 }
@@ -167,6 +175,15 @@ static void check_mxfp4(const payload *p)
     check_spare(p, 1);
 }
 
+/* Where the frame's scale is subnormal, that of a block may be 0 though its E4M3 is not. */
+static void check_underflow(const payload *p, float global)
+{
+    const uint8_t *scales = section(p, 1);
+    for (uint64_t b = 0; b * p->sections->coding.block < p->n; b++)
+        if (dist_nvfp4_block_scale(scales[b], global) == 0.0f)
+            check_silent(p, 2, b);
+}
+
 static void check_nvfp4(const payload *p)
 {
     const scale_state global = float_state(section(p, 0), 0);
@@ -175,6 +192,8 @@ static void check_nvfp4(const payload *p)
     if ((global != SCALE_SPEAKS && global != SCALE_ZERO) || scale > DIST_NVFP4_GLOBAL_MAX)
         fault(p, p->first, "the frame's scale is one that no encoder writes");
     check_scales(p, 1, 2, e4m3_state);
+    if (scale < 0x1p-126f)
+        check_underflow(p, scale);
     check_spare(p, 2);
 }
 
@@ -204,7 +223,7 @@ static void check_topk(const payload *p)
 }
 
 /* The places of one chunk: indices rise until they are 0 for the rest, where codes are 0 too. */
-static void check_chunk(const payload *p, uint64_t begin, uint64_t n, bool silent)
+static void check_chunk(const payload *p, uint64_t begin, uint64_t n, bool silent, bool only_hi)
 {
     const dist_coding coding = p->sections->coding;
     const uint8_t *index = dist_section_from(p->sections, 1, begin),
@@ -213,9 +232,12 @@ static void check_chunk(const payload *p, uint64_t begin, uint64_t n, bool silen
     uint32_t used = silent ? 0 : 1;
     while (used && used < kept && dist_sparse_index(index, used) > dist_sparse_index(index, used - 1))
         used++;
-    for (uint32_t i = 0; i < used; i++)
+    for (uint32_t i = 0; i < used; i++) {
         if (dist_sparse_index(index, i) >= n)
             fault(p, begin, "an index lies beyond the end of its chunk");
+        if (only_hi && !(dist_sparse_code(code, i) & 1u))
+            fault(p, begin, "a code sends lo, which is 0");
+    }
     for (uint32_t i = used; i < kept; i++)
         if (dist_sparse_index(index, i) || dist_sparse_code(code, i))
             fault(p, begin, silent ? "a block with scale 0 or NaN has codes" : "indices do not rise");
@@ -240,12 +262,14 @@ static void check_sparseloco(const payload *p)
 {
     p->faults->counts_nonfinite = true;
     for (uint64_t b = 0, begin = 0; begin < p->n; b++, begin += DIST_SPARSE_CHUNK) {
-        const scale_state state = levels_state(section(p, 0), b);
+        const uint8_t *levels = section(p, 0);
+        const scale_state state = levels_state(levels, b);
+        const bool only_hi = !levels[4 * b] && !levels[4 * b + 1]; /* lo is 0 */
         if (state == SCALE_WRONG)
             fault(p, p->first + begin, "a scale that no encoder writes");
         p->faults->nonfinite += state == SCALE_NAN;
         check_chunk(p, p->first + begin, p->n - begin < DIST_SPARSE_CHUNK ? p->n - begin : DIST_SPARSE_CHUNK,
-                    state != SCALE_SPEAKS);
+                    state != SCALE_SPEAKS, only_hi);
     }
 }
 
@@ -298,6 +322,11 @@ dist_status dist_payload_codec(const dist_frame_header *header, dist_codec *code
              : header->kept != 0)
         return dist_fail(DIST_ERR_FRAME, "the frame keeps %u of %" PRIu64 " elements", header->kept,
                          header->count);
+    if (topk && header->count > UINT32_MAX)
+        return dist_fail(DIST_ERR_FRAME, "the frame has %" PRIu64 " elements, topk sends 32 bits of an index",
+                         header->count);
+    if (header->seed && header->codec != DIST_CODEC_INT4_HADAMARD)
+        return dist_fail(DIST_ERR_FRAME, "the frame has a seed, but only int4:hadamard has one");
     codec->kind = (dist_codec_kind)header->codec;
     codec->feedback = dist_codec_names[header->codec].feedback;
     codec->block = block;
