@@ -113,12 +113,6 @@ static bool iterate(bench *b, int iteration)
     return true;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Bytes a direction on the busiest link: all that the ranks of one site send, for the site that sends most.
  */
 static double busiest(dist_context *context, double mine)
@@ -218,12 +212,12 @@ static bool measure(bench *b, size_t bytes, perf_row *rows)
             return false;
     for (int a = 0; a < o->algos; a++) {
         MPI_Allreduce(MPI_IN_PLACE, b->time[a], o->iterations, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-        qsort(b->time[a], (size_t)o->iterations, sizeof(double), ascending);
+        const double median = perf_median(b->time[a], o->iterations);
         rows[a] = (perf_row){
             .bytes = bytes,
             .count = b->count,
             .algo = o->algo[a],
-            .time = b->time[a][o->iterations / 2],
+            .time = median,
             .p95 = b->time[a][(o->iterations * 95) / 100 < o->iterations ? (o->iterations * 95) / 100
                                                                          : o->iterations - 1],
             .bound = bound_of(b, o->algo[a], bytes),
@@ -240,16 +234,10 @@ static bool measure(bench *b, size_t bytes, perf_row *rows)
     return true;
 }
 
-static size_t next_size(const perf_options *o, size_t bytes)
-{
-    size_t next = o->step ? bytes + o->step : (size_t)((double)bytes * o->factor);
-    return next > bytes ? next : bytes + 1;
-}
-
 static size_t count_sizes(const perf_options *o)
 {
     size_t sizes = 0;
-    for (size_t bytes = o->begin; bytes <= o->end; bytes = next_size(o, bytes))
+    for (size_t bytes = o->begin; bytes <= o->end; bytes = perf_next_size(bytes, o->step, o->factor))
         sizes++;
     return sizes;
 }
@@ -261,7 +249,7 @@ static int run_sizes(bench *b, perf_row *rows)
     int status = PERF_FINE;
     if (dist_rank(b->context) == 0)
         perf_header(b->context, o);
-    for (size_t bytes = o->begin; bytes <= o->end; bytes = next_size(o, bytes)) {
+    for (size_t bytes = o->begin; bytes <= o->end; bytes = perf_next_size(bytes, o->step, o->factor)) {
         b->count = bytes / dist_type_bytes(o->type);
         if (!measure(b, bytes, &rows[done]))
             return PERF_FAILED;

@@ -1,5 +1,5 @@
-/* dist_perf: measures collectives with the flags and columns of nccl-tests, and what crosses between sites.
- */
+/* dist_perf: measures collectives with the flags and columns of nccl-tests, and what crosses between sites; and
+ * codecs against memcpy. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +33,8 @@ int main(int argc, char **argv)
         fputs(perf_help, stdout);
         return PERF_FINE;
     }
+    if (argc > 1 && strcmp(argv[1], "codec") == 0)
+        return perf_codec(argc - 2, argv + 2);
     if (argc < 2 || strcmp(argv[1], "all-reduce") != 0) {
         fputs(perf_help, stderr);
         return PERF_USAGE;

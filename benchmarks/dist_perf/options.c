@@ -5,7 +5,8 @@
 #include <string.h>
 
 const char perf_help[] =
-    "usage: mpirun ... dist_perf all-reduce [flags]\n"
+    "usage: mpirun ... dist_perf all-reduce [flags]; dist_perf codec --help has the flags of the other "
+    "command\n"
     "  -b BYTES       smallest size (8); K, M, G are binary      -e BYTES   largest size (16M)\n"
     "  -f FACTOR      multiply sizes by this (2)                 -i BYTES   or add this\n"
     "  -n N           iterations (20)                            -w N       warm-up iterations (3)\n"
@@ -24,7 +25,7 @@ const char perf_help[] =
     "link rate.\n"
     "Exit status: 0 fine, 1 wrong results, 2 usage, 4 a call failed.\n";
 
-static bool read_number(const char *text, double kilo, double *value)
+bool perf_read_number(const char *text, double kilo, double *value)
 {
     static const char suffixes[] = "KMG";
     char *end;
@@ -37,16 +38,16 @@ static bool read_number(const char *text, double kilo, double *value)
     return *end == '\0' || (suffix && end[1] == '\0');
 }
 
-static bool read_bytes(const char *text, size_t *bytes)
+bool perf_read_bytes(const char *text, size_t *bytes)
 {
     double value;
-    if (!read_number(text, 1024, &value) || value > 1e15)
+    if (!perf_read_number(text, 1024, &value) || value > 1e15)
         return false;
     *bytes = (size_t)value;
     return true;
 }
 
-static bool read_count(const char *text, int least, int *count)
+bool perf_read_count(const char *text, int least, int *count)
 {
     char *end;
     long value = strtol(text, &end, 10);
@@ -54,7 +55,7 @@ static bool read_count(const char *text, int least, int *count)
     return end != text && *end == '\0' && value >= least && value <= 10000000;
 }
 
-static bool read_type(const char *text, dist_type *type)
+bool perf_read_type(const char *text, dist_type *type)
 {
     for (int t = 0; t < DIST_TYPES; t++)
         if (strcmp(text, dist_type_name((dist_type)t)) == 0) {
@@ -92,35 +93,35 @@ static bool read_flag(perf_options *o, const char *flag, const char *value)
 {
     int check = 1;
     if (strcmp(flag, "-b") == 0)
-        return read_bytes(value, &o->begin);
+        return perf_read_bytes(value, &o->begin);
     if (strcmp(flag, "-e") == 0)
-        return read_bytes(value, &o->end);
+        return perf_read_bytes(value, &o->end);
     if (strcmp(flag, "-i") == 0)
-        return read_bytes(value, &o->step) && o->step > 0;
+        return perf_read_bytes(value, &o->step) && o->step > 0;
     if (strcmp(flag, "-f") == 0)
-        return read_number(value, 1, &o->factor) && o->factor > 1;
+        return perf_read_number(value, 1, &o->factor) && o->factor > 1;
     if (strcmp(flag, "-n") == 0)
-        return read_count(value, 1, &o->iterations);
+        return perf_read_count(value, 1, &o->iterations);
     if (strcmp(flag, "-w") == 0)
-        return read_count(value, 0, &o->warmup);
+        return perf_read_count(value, 0, &o->warmup);
     if (strcmp(flag, "-c") == 0) {
-        bool good = read_count(value, 0, &check);
+        bool good = perf_read_count(value, 0, &check);
         o->check = check != 0;
         return good;
     }
     if (strcmp(flag, "-d") == 0)
-        return read_type(value, &o->type);
+        return perf_read_type(value, &o->type);
     if (strcmp(flag, "-o") == 0)
         return read_op(value, &o->op);
     if (strcmp(flag, "-J") == 0)
         return (o->json = value) != NULL;
     if (strcmp(flag, "-T") == 0)
-        return read_number(value, 1, &o->timeout) && o->timeout > 0;
+        return perf_read_number(value, 1, &o->timeout) && o->timeout > 0;
     if (strcmp(flag, "--algo") == 0)
         return read_algos(o, value);
     if (strcmp(flag, "--codec") == 0)
         return (o->codec = value) != NULL;
-    if (strcmp(flag, "--link-rate") == 0 && read_number(value, 1000, &o->link_rate)) {
+    if (strcmp(flag, "--link-rate") == 0 && perf_read_number(value, 1000, &o->link_rate)) {
         o->link_rate /= 8;
         return true;
     }
@@ -153,4 +154,22 @@ int perf_options_read(perf_options *options, int argc, char **argv, bool speak)
         return PERF_USAGE;
     }
     return -1;
+}
+
+size_t perf_next_size(size_t bytes, size_t step, double factor)
+{
+    const size_t next = step ? bytes + step : (size_t)((double)bytes * factor);
+    return next > bytes ? next : bytes + 1;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double perf_median(double *value, int count)
+{
+    qsort(value, (size_t)count, sizeof *value, ascending);
+    return value[count / 2];
 }

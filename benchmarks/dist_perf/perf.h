@@ -42,6 +42,21 @@ enum { PERF_FINE = 0, PERF_WRONG = 1, PERF_USAGE = 2, PERF_FAILED = 4 };
 int perf_options_read(perf_options *options, int argc, char **argv, bool speak);
 extern const char perf_help[];
 
+/* A number with K, M or G for powers of `kilo`; a size; a whole number from `least`; a type. False when `text` is
+ * none. */
+bool perf_read_number(const char *text, double kilo, double *value);
+bool perf_read_bytes(const char *text, size_t *bytes);
+bool perf_read_count(const char *text, int least, int *count);
+bool perf_read_type(const char *text, dist_type *type);
+
+/* The size after `bytes`: step more, or factor times as much where step is 0. */
+size_t perf_next_size(size_t bytes, size_t step, double factor);
+/* Sorts them too. */
+double perf_median(double *value, int count);
+
+/* Measures codecs on this core, without MPI. The words after the command. */
+int perf_codec(int argc, char **argv);
+
 /* Runs the command on all ranks; rank 0 prints. */
 int perf_all_reduce(dist_context *context, const perf_options *options);
 
