@@ -5,8 +5,8 @@
  * bytes, values and feedback where cudaMalloc could have put their first element's array (16 bytes) or at whole elements
  * after it; bytes are those of the CPU.
  */
-#ifndef DIST_KERNELS_CODEC_CUDA_H
-#define DIST_KERNELS_CODEC_CUDA_H
+#ifndef DIST_KERNELS_CODEC_PLUGIN_H
+#define DIST_KERNELS_CODEC_PLUGIN_H
 
 #include <stdint.h>
 

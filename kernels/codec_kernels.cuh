@@ -63,13 +63,13 @@ static inline uint32_t dist_cuda_seed(const dist_cuda_encode *encode)
 }
 
 /* Thread blocks of a launch that would have `wanted`: each takes what the number of blocks leaves over. */
-#ifndef DIST_CUDA_MOST_BLOCKS
-#define DIST_CUDA_MOST_BLOCKS (1u << 20)
+#ifndef DIST_MOST_BLOCKS
+#define DIST_MOST_BLOCKS (1u << 20)
 #endif
 
 static inline unsigned dist_cuda_blocks(uint64_t wanted)
 {
-    return wanted < DIST_CUDA_MOST_BLOCKS ? (unsigned)wanted : DIST_CUDA_MOST_BLOCKS;
+    return wanted < DIST_MOST_BLOCKS ? (unsigned)wanted : DIST_MOST_BLOCKS;
 }
 
 /* __syncthreads() with a number, which a test of the tests leaves out. */

@@ -1,5 +1,5 @@
 /* The kernels of int8, int4, mxfp8, mxfp4 and nvfp4 against the definition: every byte, in every order of threads. */
-#define DIST_CUDA_MOST_BLOCKS 3u
+#define DIST_MOST_BLOCKS 3u
 #include "codec_run.h"
 
 #include "kernels/codec_blocks.cu"
