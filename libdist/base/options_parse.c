@@ -1,11 +1,9 @@
-#define _POSIX_C_SOURCE 200809L /* newlocale */
-
 #include "base/options_parts.h"
 
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/number.h"
 
 static const char *const log_words[] = {"none", "error", "warn", "info", "debug", NULL};
 static const char *const progress_words[] = {"thread", "inline", NULL};
@@ -22,25 +20,12 @@ static bool parse_word(const char *const *words, const char *text, double *numbe
     return false;
 }
 
-/* strtod in the C locale: the program may have set one where "0.5" is not a number. */
-static double c_strtod(const char *text, char **end)
-{
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c)
-        return strtod(text, end);
-    locale_t before = uselocale(c);
-    double number = strtod(text, end);
-    uselocale(before);
-    freelocale(c);
-    return number;
-}
-
 static bool parse_seconds(const char *text, double *number)
 {
     if (strspn(text, "0123456789.eE+-") != strlen(text)) /* no blanks, hexadecimal, "inf" or "nan" */
         return false;
     char *end;
-    *number = c_strtod(text, &end);
+    *number = dist_strtod(text, &end);
     return end != text && *end == '\0' && isfinite(*number) && *number > 0;
 }
 

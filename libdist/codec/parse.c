@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "codec/names.h"
 #include "codec/tables.h"
 
@@ -14,17 +15,19 @@
 typedef struct piece {
     const char *at;
     int length;
+    bool cut; /* it is longer than any that is right */
 } piece;
 
 static piece piece_at(const char *at)
 {
     const size_t length = strcspn(at, ":");
-    return (piece){at, length < 64 ? (int)length : 64}; /* the sentence has to hold it */
+    return (piece){at, length < 64 ? (int)length : 64, length > 64}; /* the sentence has to hold it */
 }
 
 static bool piece_is(piece text, const char *word)
 {
-    return strlen(word) == (size_t)text.length && memcmp(text.at, word, (size_t)text.length) == 0;
+    return !text.cut && strlen(word) == (size_t)text.length &&
+           memcmp(text.at, word, (size_t)text.length) == 0;
 }
 
 static dist_status read_name(piece name, dist_codec *codec)
@@ -35,6 +38,7 @@ static dist_status read_name(piece name, dist_codec *codec)
             codec->kind = (dist_codec_kind)kind;
             codec->block = known->block;
             codec->feedback = known->feedback;
+            codec->dense = known->dense;
             return DIST_OK;
         }
     }
@@ -80,8 +84,8 @@ static dist_status read_density(piece value, dist_codec *codec)
 {
     char word[65], *end;
     snprintf(word, sizeof word, "%.*s", value.length, value.at);
-    codec->density = strtod(word, &end);
-    if (end == word || *end || strspn(word, "0123456789.eE-+") != strlen(word) ||
+    codec->density = dist_strtod(word, &end);
+    if (value.cut || end == word || *end || strspn(word, "0123456789.eE-+") != strlen(word) ||
         !(codec->density > 0 && codec->density <= 1))
         return dist_fail(DIST_ERR_ARGUMENT, "codec topk: density=%s; it must be a number above 0, up to 1",
                          word);
@@ -96,7 +100,8 @@ static dist_status read_whole(piece value, const char *what, const dist_codec *c
     snprintf(word, sizeof word, "%.*s", value.length, value.at);
     errno = 0;
     *number = strtoull(word, NULL, 10);
-    if (!*word || strspn(word, "0123456789") != strlen(word) || errno || *number < least || *number > most)
+    if (value.cut || !*word || strspn(word, "0123456789") != strlen(word) || errno || *number < least ||
+        *number > most)
         return dist_fail(DIST_ERR_ARGUMENT, "codec %s: %s=%s; it must be a whole number from %llu to %llu",
                          name_of(codec), what, word, (unsigned long long)least, (unsigned long long)most);
     return DIST_OK;
@@ -146,7 +151,7 @@ static const struct parameter {
     {"hadamard", DIST_TAKES_HADAMARD, read_hadamard},
     {"density=", DIST_TAKES_DENSITY, read_density},
     {"rank=", DIST_TAKES_RANK, read_rank},
-    {"dense=", DIST_TAKES_RANK, read_dense},
+    {"dense=", DIST_TAKES_DENSE, read_dense},
     {"seed=", DIST_TAKES_SR, read_seed},
     {"ef=", DIST_TAKES_FEEDBACK, read_feedback},
 };
@@ -161,7 +166,7 @@ static const struct parameter *parameter_of(piece text, piece *value)
         if (text.length < length || memcmp(text.at, parameters[p].name, (size_t)length) != 0 ||
             (!takes_value && text.length != length))
             continue;
-        *value = (piece){text.at + length, text.length - length};
+        *value = (piece){text.at + length, text.length - length, text.cut};
         return &parameters[p];
     }
     return NULL;
@@ -205,7 +210,7 @@ dist_status dist_codec_parse(const char *text, dist_simd simd, dist_codec *codec
 {
     if (!text)
         return dist_fail(DIST_ERR_ARGUMENT, "the codec is NULL; name one of " DIST_CODEC_KNOWN);
-    *codec = (dist_codec){.rank = DIST_RANK_DEFAULT, .dense = DIST_DENSE_DEFAULT};
+    *codec = (dist_codec){.rank = DIST_RANK_DEFAULT};
     DIST_TRY(read_name(piece_at(text), codec));
     const dist_codec_kind named = codec->kind;
     bool seen[PARAMETERS] = {false};

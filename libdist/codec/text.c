@@ -6,21 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
+
 #define BLOCKS (DIST_TAKES_FEEDBACK | DIST_TAKES_BLOCK | DIST_TAKES_SR)
 
 const dist_codec_name dist_codec_names[DIST_CODEC_KINDS] = {
-    [DIST_CODEC_NONE] = {"none", 1, DIST_FEEDBACK_NONE, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_BF16] = {"bf16", 1, DIST_FEEDBACK_NONE, DIST_TAKES_FEEDBACK | DIST_TAKES_SR},
-    [DIST_CODEC_FP16] = {"fp16", 1, DIST_FEEDBACK_NONE, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_INT8] = {"int8", 256, DIST_FEEDBACK_NONE, BLOCKS},
-    [DIST_CODEC_INT4] = {"int4", 32, DIST_FEEDBACK_FP32, BLOCKS | DIST_TAKES_HADAMARD},
-    [DIST_CODEC_INT4_HADAMARD] = {"int4", 1024, DIST_FEEDBACK_NONE, BLOCKS | DIST_TAKES_HADAMARD},
-    [DIST_CODEC_MXFP8] = {"mxfp8", 32, DIST_FEEDBACK_NONE, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_MXFP4] = {"mxfp4", 32, DIST_FEEDBACK_FP32, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_NVFP4] = {"nvfp4", 16, DIST_FEEDBACK_FP32, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_TOPK] = {"topk", 1, DIST_FEEDBACK_FP32, DIST_TAKES_FEEDBACK | DIST_TAKES_DENSITY},
-    [DIST_CODEC_SPARSELOCO] = {"sparseloco", DIST_SPARSE_CHUNK, DIST_FEEDBACK_FP32, DIST_TAKES_FEEDBACK},
-    [DIST_CODEC_POWERSGD] = {"powersgd", 1, DIST_FEEDBACK_FP32, DIST_TAKES_FEEDBACK | DIST_TAKES_RANK},
+    [DIST_CODEC_NONE] = {"none", 1, DIST_FEEDBACK_NONE, 0, DIST_TAKES_FEEDBACK},
+    [DIST_CODEC_BF16] = {"bf16", 1, DIST_FEEDBACK_NONE, 0, DIST_TAKES_FEEDBACK | DIST_TAKES_SR},
+    [DIST_CODEC_FP16] = {"fp16", 1, DIST_FEEDBACK_NONE, 0, DIST_TAKES_FEEDBACK},
+    [DIST_CODEC_INT8] = {"int8", 256, DIST_FEEDBACK_NONE, 0, BLOCKS},
+    [DIST_CODEC_INT4] = {"int4", 32, DIST_FEEDBACK_FP32, 0, BLOCKS | DIST_TAKES_HADAMARD},
+    [DIST_CODEC_INT4_HADAMARD] = {"int4", 1024, DIST_FEEDBACK_NONE, 0, BLOCKS | DIST_TAKES_HADAMARD},
+    [DIST_CODEC_MXFP8] = {"mxfp8", 32, DIST_FEEDBACK_NONE, 0, DIST_TAKES_FEEDBACK},
+    [DIST_CODEC_MXFP4] = {"mxfp4", 32, DIST_FEEDBACK_FP32, 0, DIST_TAKES_FEEDBACK},
+    [DIST_CODEC_NVFP4] = {"nvfp4", 16, DIST_FEEDBACK_FP32, 0, DIST_TAKES_FEEDBACK},
+    [DIST_CODEC_TOPK] = {"topk", 1, DIST_FEEDBACK_FP32, 0,
+                         DIST_TAKES_FEEDBACK | DIST_TAKES_DENSITY | DIST_TAKES_DENSE},
+    [DIST_CODEC_SPARSELOCO] = {"sparseloco", DIST_SPARSE_CHUNK, DIST_FEEDBACK_FP32, 0,
+                               DIST_TAKES_FEEDBACK | DIST_TAKES_DENSE},
+    [DIST_CODEC_POWERSGD] = {"powersgd", 1, DIST_FEEDBACK_FP32, 10,
+                             DIST_TAKES_FEEDBACK | DIST_TAKES_RANK | DIST_TAKES_DENSE},
 };
 
 const char *const dist_feedback_names[DIST_FEEDBACKS] = {
@@ -45,9 +50,11 @@ static void append_density(dist_codec *codec)
 {
     char word[32];
     for (int digits = 1; digits <= 17; digits++) {
-        double back;
         snprintf(word, sizeof word, "%.*g", digits, codec->density);
-        if (sscanf(word, "%lf", &back) == 1 && back == codec->density)
+        char *comma = word + strspn(word, "0123456789e+-");
+        if (*comma)
+            *comma = '.'; /* the program's locale may write it otherwise */
+        if (dist_strtod(word, NULL) == codec->density)
             break;
     }
     append(codec, ":density=%s", word);
@@ -67,7 +74,7 @@ void dist_codec_write_text(dist_codec *codec)
         append_density(codec);
     if (codec->kind == DIST_CODEC_POWERSGD && codec->rank != DIST_RANK_DEFAULT)
         append(codec, ":rank=%u", codec->rank);
-    if (codec->kind == DIST_CODEC_POWERSGD && codec->dense != DIST_DENSE_DEFAULT)
+    if (codec->dense != defaults->dense)
         append(codec, ":dense=%u", codec->dense);
     if (codec->seed)
         append(codec, ":seed=%" PRIu64, codec->seed);

@@ -1,0 +1,8 @@
+/* Numbers in text, as C writes them whatever the program's locale. */
+#ifndef DIST_BASE_NUMBER_H
+#define DIST_BASE_NUMBER_H
+
+/* strtod in the C locale: the program may have set one where "0.5" is not a number. */
+double dist_strtod(const char *text, char **end);
+
+#endif
