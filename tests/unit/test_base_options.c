@@ -148,7 +148,7 @@ static void words_become_their_positions(void **state)
     assert_true(number_of("DIST_SIMD=avx512", DIST_OPTION_SIMD) == 3);
     refused("DIST_LOG=loud", (const char *[3]){"DIST_LOG", "'loud' in the environment", "info or debug"});
     refused("DIST_PROGRESS=Thread", (const char *[3]){"DIST_PROGRESS", "'Thread'", "thread or inline"});
-    refused("DIST_SIMD=sse", (const char *[3]){"DIST_SIMD", "'sse'", "avx2 or avx512"});
+    refused("DIST_SIMD=sse", (const char *[3]){"DIST_SIMD", "'sse'", "avx2, avx512 or neon"});
 }
 
 static void seconds_are_positive_and_finite(void **state)
