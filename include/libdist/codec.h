@@ -13,15 +13,16 @@
  *     mxfp8                         1 + 1/32   none  E4M3 * 2^x; 32 elements share x (OCP MX, E8M0)
  *     mxfp4                         .5 + 1/32  fp32  E2M1 * 2^x; 32 elements share x
  *     nvfp4                         .5 + 1/16  fp32  E2M1 * scale; 16 elements share E4M3, a frame a float32 scale
- *     topk:density=D                8 D        fp32  the ceil(D count) largest of a frame as float32, others as 0
- *     sparseloco                    .028       fp32  up to 64 of the largest in 4096 as +-lo or +-hi, others as 0
- *     powersgd[:rank=R][:dense=S]   -          fp32  a product of two matrices of rank R (4), after S (10) dense steps
+ *     topk:density=D[:dense=S]      8 D        fp32  the ceil(D count) largest of a frame as float32, others as 0
+ *     sparseloco[:dense=S]          .028       fp32  up to 64 of the largest in 4096 as +-lo or +-hi, others as 0
+ *     powersgd[:rank=R][:dense=S]   -          fp32  a product of two matrices of rank R (4)
  *
  * N is a power of two from 16 to 4096. Every string may end in `:ef=fp32`, `:ef=bf16`, `:ef=int8` or `:ef=none`:
  * whether what an encode rounds away is kept and added before the next encode of the same elements, and in which
- * precision. `:sr` rounds stochastically, without bias; it and the rotation take `:seed=S` (0 to 2^64 - 1).
- * powersgd is linear: it has no frames, sums are made of its matrices, and data_parallel.h runs it; the calls
- * below refuse it.
+ * precision. `:sr` rounds stochastically, without bias; it and the rotation take `:seed=S` (0 to 2^64 - 1). In
+ * data parallel the first S steps go without the codec (`:dense=S`; powersgd: 10, else 0): early gradients change
+ * too fast to be put off. powersgd is linear: it has no frames, sums are made of its matrices, and
+ * data_parallel.h runs it; the calls below refuse it.
  *
  * A program only names a codec (dist_context_options.codec, dist_data_parallel_options.codec). The calls below
  * are for those who want the arithmetic itself: they need no context, do not block, may be called from any
@@ -176,6 +177,38 @@ typedef struct dist_codec_frame {
 /* Reads the header at `frame`, of which `bytes` are there; the payload is not looked at. DIST_ERR_FRAME when it
  * is none. */
 DIST_API dist_status dist_codec_frame_read(const void *frame, uint64_t bytes, dist_codec_frame *info);
+
+/* Codecs of values that lie in the memory of a CUDA device
+ *
+ * The same bytes, bit for bit. Only queued: each call puts its work on `stream` (a cudaStream_t; NULL: the default
+ * stream) of the current device and returns; it neither waits nor allocates, and errors of the work itself are CUDA's to
+ * tell. All pointers but `frame` arrays are device pointers (or host memory that the device can reach) and stay in use
+ * until the work is done. Frames and the workspace are aligned to 16 bytes, values to their type, feedback to 4 bytes
+ * (bf16: 2). Two calls that are on their way at once need a workspace each.
+ *
+ * The kernels lie in a plugin, libdist_cuda, opened at the first call of these: the file that DIST_CUDA_PLUGIN names,
+ * else the one beside libdist, else the one that the loader finds. Without it, a driver or a device they are
+ * DIST_ERR_UNSUPPORTED, with the reason. */
+
+/* Whether they can be used: DIST_OK or DIST_ERR_UNSUPPORTED. Creates no CUDA context. */
+DIST_API dist_status dist_codec_cuda_available(void);
+
+/* Bytes of the workspace that an encode of `count` elements needs; what is in it means nothing between calls. 0 for a
+ * NULL codec, one without frames, and where these calls cannot be used. */
+DIST_API uint64_t dist_codec_cuda_workspace_bytes(const dist_codec *codec, uint64_t count);
+
+/* dist_codec_encode. `position` is read before the call returns; *nonfinite, when not NULL, is on the device. */
+DIST_API dist_status dist_codec_cuda_encode(const dist_codec *codec, dist_type type, const void *values,
+                                            void *feedback, uint64_t count,
+                                            const dist_codec_position *position, void *frame,
+                                            uint64_t *nonfinite, void *workspace, void *stream);
+
+/* dist_codec_decode_sum, and with `add` values = values + sum / divisor. The array `frame` is on the host and is read before
+ * the call returns. Frames are not checked: they must come from an encoder of this codec with this count, or have
+ * passed dist_codec_check. */
+DIST_API dist_status dist_codec_cuda_decode_sum(const dist_codec *codec, const void *const *frame, int frames,
+                                                int divisor, bool add, dist_type type, uint64_t count,
+                                                void *values, void *stream);
 
 #ifdef __cplusplus
 }

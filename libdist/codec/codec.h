@@ -45,7 +45,7 @@ struct dist_codec {
     uint64_t seed;
     double density; /* topk */
     unsigned rank;  /* powersgd */
-    unsigned dense; /* powersgd: steps before it begins */
+    unsigned dense; /* data parallel: steps without it at the start */
     char text[64];
 };
 

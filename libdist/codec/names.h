@@ -6,16 +6,10 @@
 
 #define DIST_CODEC_KNOWN                                                                                     \
     "none, bf16[:sr], fp16, int8[:block=N][:sr], int4[:block=N][:sr][:hadamard], mxfp8, mxfp4, nvfp4, "      \
-    "topk:density=D, "                                                                                       \
-    "sparseloco and powersgd[:rank=R][:dense=S], each with :ef=fp32, bf16, int8 or none"
+    "topk:density=D[:dense=S], sparseloco[:dense=S] and powersgd[:rank=R][:dense=S], each with :ef=fp32, "   \
+    "bf16, int8 or none"
 
-enum {
-    DIST_BLOCK_LEAST = 16,
-    DIST_BLOCK_MOST = 4096,
-    DIST_RANK_DEFAULT = 4,
-    DIST_RANK_MOST = 64,
-    DIST_DENSE_DEFAULT = 10
-};
+enum { DIST_BLOCK_LEAST = 16, DIST_BLOCK_MOST = 4096, DIST_RANK_DEFAULT = 4, DIST_RANK_MOST = 64 };
 
 /* Parameters that a codec takes. */
 enum {
@@ -24,13 +18,15 @@ enum {
     DIST_TAKES_SR = 4,
     DIST_TAKES_HADAMARD = 8,
     DIST_TAKES_DENSITY = 16,
-    DIST_TAKES_RANK = 32
+    DIST_TAKES_RANK = 32,
+    DIST_TAKES_DENSE = 64
 };
 
 typedef struct dist_codec_name {
     const char *name;
     unsigned block;         /* the default */
     dist_feedback feedback; /* the default */
+    unsigned dense;         /* the default */
     unsigned takes;
 } dist_codec_name;
 

@@ -95,14 +95,17 @@ static dist_spec bucket_spec(const dist_data_parallel *dp, const dist_bucket *b)
     return spec;
 }
 
-/* The first steps of powersgd are uncompressed, though ranks must agree on it from the start. */
+/* powersgd has a plan of its own, and any codec may leave the first steps alone. */
+static bool begins_dense(const dist_codec *codec)
+{
+    return codec->kind == DIST_CODEC_POWERSGD || codec->dense > 0;
+}
+
 static dist_spec dense_spec(const dist_spec *spec)
 {
     dist_spec dense = *spec;
-    if (spec->codec.kind == DIST_CODEC_POWERSGD) {
-        dense.codec.kind = DIST_CODEC_NONE;
-        dense.feedback = false;
-    }
+    dense.codec.kind = DIST_CODEC_NONE;
+    dense.feedback = false; /* the codec's text stays: ranks must agree on it from the start */
     return dense;
 }
 
@@ -125,20 +128,29 @@ static dist_status bind(dist_data_parallel *dp, size_t number, dist_plan *plan, 
     return status;
 }
 
+static dist_status plan_and_bind(dist_data_parallel *dp, size_t number, dist_spec spec, dist_task **task)
+{
+    dist_plan *plan;
+    DIST_TRY(dist_choose(&spec));
+    DIST_TRY(dist_bucket_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
+    return bind(dp, number, plan, task);
+}
+
 static dist_status make_tasks(dist_data_parallel *dp, size_t number)
 {
     dist_bucket *b = &dp->bucket[number];
-    dist_spec spec = bucket_spec(dp, b), dense = dense_spec(&spec);
+    const dist_spec spec = bucket_spec(dp, b);
     dist_plan *plan;
-    DIST_TRY(dist_choose(&dense));
-    DIST_TRY(dist_bucket_plan(&plan, &dense, number, dp->parameter, dp->place, dp->parameters));
-    DIST_TRY(bind(dp, number, plan, &b->task));
-    if (spec.codec.kind != DIST_CODEC_POWERSGD ||
-        dist_lowrank_matrices(&spec, number, dp->parameter, dp->place, dp->parameters) == 0)
-        return DIST_OK;
+    if (!begins_dense(&spec.codec))
+        return plan_and_bind(dp, number, spec, &b->task);
+    DIST_TRY(plan_and_bind(dp, number, dense_spec(&spec), &b->task));
     b->dense = spec.codec.dense;
+    if (spec.codec.kind != DIST_CODEC_POWERSGD)
+        return plan_and_bind(dp, number, spec, &b->coded);
+    if (dist_lowrank_matrices(&spec, number, dp->parameter, dp->place, dp->parameters) == 0)
+        return DIST_OK;
     DIST_TRY(dist_lowrank_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
-    return bind(dp, number, plan, &b->lowrank);
+    return bind(dp, number, plan, &b->coded);
 }
 
 dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
@@ -285,7 +297,7 @@ dist_status dist_dp_destroy(dist_data_parallel *dp)
     for (size_t b = 0; dp->bucket && b < dp->buckets; b++) {
         dist_status ended = dist_task_destroy(dp->bucket[b].task);
         status = status < 0 ? status : ended;
-        ended = dist_task_destroy(dp->bucket[b].lowrank);
+        ended = dist_task_destroy(dp->bucket[b].coded);
         status = status < 0 ? status : ended;
     }
     if (status >=

@@ -7,8 +7,8 @@
 
 typedef struct dist_bucket {
     dist_task *task;
-    dist_task *lowrank; /* takes over when `dense` is 0; NULL: never */
-    uint64_t dense;     /* steps left before */
+    dist_task *coded; /* takes over when `dense` is 0; NULL: never */
+    uint64_t dense;   /* steps left before */
     char *memory;
     uint64_t bytes;
     dist_type type;
@@ -18,7 +18,7 @@ typedef struct dist_bucket {
 /* What runs in this step. */
 static inline dist_task *dist_bucket_task(const dist_bucket *bucket)
 {
-    return bucket->lowrank && bucket->dense == 0 ? bucket->lowrank : bucket->task;
+    return bucket->coded && bucket->dense == 0 ? bucket->coded : bucket->task;
 }
 
 /* When a bucket was in flight; sorted at wait, in place. */
