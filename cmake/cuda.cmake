@@ -46,6 +46,7 @@ set_target_properties(
                CUDA_STANDARD 17
                CUDA_STANDARD_REQUIRED ON
                CUDA_RUNTIME_LIBRARY Static
+               SUFFIX ".so.${PROJECT_VERSION_MAJOR}" # what libdist of this version looks for
                CUDA_VISIBILITY_PRESET hidden)
 
 # A machine needs nothing for the plugin but libc, and the plugin's libraries meet no others in the process.

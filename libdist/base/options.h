@@ -26,6 +26,8 @@
     X(DIST_OPTION_WINDOW, "DIST_WINDOW", BYTES, "0", "bytes in flight to one peer; 0: chosen")               \
     X(DIST_OPTION_BUCKET, "DIST_BUCKET", BYTES, "25M", "data parallel: bytes of a bucket")                   \
     X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2, avx512 or neon")                     \
+    X(DIST_OPTION_CUDA_PLUGIN, "DIST_CUDA_PLUGIN", TEXT, "",                                                 \
+      "the file of libdist_cuda; else beside libdist")                                                       \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {
