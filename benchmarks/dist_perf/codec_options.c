@@ -11,22 +11,19 @@
 const char perf_codec_help[] =
     "usage: dist_perf codec [flags]\n"
     "  -b BYTES       smallest size of the elements (4M); K, M, G are binary\n"
-    "  -e BYTES       largest size (64M)                         -i BYTES   add this to sizes\n"
-    "  -f FACTOR      or multiply them by this (16)              -J FILE    write JSON too\n"
-    "  -n N           iterations (15)                            -w N       warm-up iterations (1)\n"
-    "  --type TYPE    float32, bfloat16, float16 (also -d)       --seed N   of the random data (1)\n"
+    "  -e BYTES       largest size (64M)              -i BYTES   add this to sizes\n"
+    "  -f FACTOR      or multiply them by this (16)   -J FILE    write JSON too\n"
+    "  -n N           iterations (15)                 -w N       warm-up iterations (1)\n"
+    "  -d, --type T   float32, bfloat16, float16      --seed N   of the random data (1)\n"
     "  --codec LIST   separated by commas (one of each kind)\n"
-    "  --data LIST    what errors are measured on: normal, student (t, 3 degrees), and one FILE of float32, "
-    "such as\n"
-    "                 train_gpt --dump-gradients writes; speeds on the first of them (normal,student)\n"
-    "One core, no MPI. Columns: encode, decode: GB/s of the elements, in a frame and out of it with all "
-    "checks;\n"
-    "/copy: bytes moved a second over those of memcpy, in turn with it; moved are the elements, the frame, "
-    "and error\n"
-    "feedback twice, which is on where the codec has it; ratio: bytes of the elements over those of the "
-    "frame; nmse: of\n"
-    "one encode without feedback; bound: of the frame, and the largest error, where it comes closest to the "
-    "bound.\n"
+    "  --data LIST    what errors are measured on, and speeds on the first of it: normal, student (t\n"
+    "                 of 3 degrees), and one FILE of float32, such as train_gpt --dump-gradients\n"
+    "                 writes, repeated where it is short (normal,student)\n"
+    "Needs no MPI; times are processor time of one core. Columns: enc, dec: GB/s of the elements, into a\n"
+    "frame and out of it with all checks; /copy: bytes moved a second over those of memcpy, which takes\n"
+    "turns with it (moved are the elements, the frame, and twice the error feedback, which is on where\n"
+    "the codec has it); ratio: bytes of the elements over those of the frame; nmse: of one encode\n"
+    "without feedback; bound: of its frame, and the largest error, for the data that come closest.\n"
     "Exit status: 0 fine, 1 an error beyond its bound, 2 usage, 4 a call failed.\n";
 
 static bool complain(const char *flag, const char *takes, const char *value)
@@ -52,19 +49,22 @@ static bool read_seed(const char *text, uint64_t *seed)
 
 static bool read_data(perf_codec_options *o, char *text)
 {
+    bool first = true;
     memset(o->data, 0, sizeof o->data);
     o->gradient = NULL;
-    for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
-        const bool normal = strcmp(word, "normal") == 0, student = strcmp(word, "student") == 0;
-        if (!normal && !student && o->gradient) {
+    for (char *word = strtok(text, ","); word; word = strtok(NULL, ","), first = false) {
+        const perf_data kind = strcmp(word, "normal") == 0    ? PERF_NORMAL
+                               : strcmp(word, "student") == 0 ? PERF_STUDENT
+                                                              : PERF_GRADIENT;
+        if (kind == PERF_GRADIENT && o->gradient) {
             fprintf(stderr, "dist_perf: --data names two files, %s and %s; give one\n", o->gradient, word);
             return false;
         }
-        o->data[normal ? PERF_NORMAL : student ? PERF_STUDENT : PERF_GRADIENT] = true;
-        o->gradient = normal || student ? o->gradient : word;
+        o->data[kind] = true;
+        o->gradient = kind == PERF_GRADIENT ? word : o->gradient;
+        o->timed = first ? kind : o->timed;
     }
-    return o->data[PERF_NORMAL] || o->data[PERF_STUDENT] || o->gradient ||
-           complain("--data", "normal, student and one file", "");
+    return !first || complain("--data", "normal, student and one file", text);
 }
 
 static bool read_codec(const char *text)

@@ -16,6 +16,7 @@ typedef struct perf_codec_options {
     dist_type type;
     uint64_t seed;
     bool data[PERF_DATA]; /* which are wanted */
+    perf_data timed;      /* the first of them */
     const char *gradient; /* file, when they are */
     char list[2048];      /* backs codec[] */
     const char *codec[PERF_CODECS];

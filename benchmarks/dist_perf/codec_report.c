@@ -11,8 +11,8 @@ static double rate(double bytes, double time)
 void perf_codec_header(const perf_codec_options *o, const perf_vectors *vectors)
 {
     printf("# libdist %s, %s\n", dist_version(), dist_build_info());
-    printf("# codec, one core, %d iterations after %d, seed %llu\n", o->iterations, o->warmup,
-           (unsigned long long)o->seed);
+    printf("# codec, processor time of one core, %d iterations after %d, seed %llu\n", o->iterations,
+           o->warmup, (unsigned long long)o->seed);
     if (o->gradient)
         printf("# gradients: %zu elements of %s\n", vectors->gradients, o->gradient);
     printf("#%11s %10s %9s %-19s %9s %6s %9s %6s %7s %10s %10s %10s %10s %10s %4s\n", "size(B)", "count",

@@ -137,6 +137,7 @@ refused 'int9' --codec none,int9
 refused 'topk needs a density' --codec topk
 refused 'powersgd sums matrices and has no frames' --codec powersgd
 refused 'names of codecs' --codec ,
+refused 'normal, student and one file' --data ,
 refused 'cannot be read: No such file' --data "normal,$work/missing"
 refused 'cannot be read' --data nomal
 refused 'no elements' --data "$work/empty"

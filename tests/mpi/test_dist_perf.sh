@@ -1,0 +1,62 @@
+#!/bin/sh
+# dist_perf all-reduce between two sites with every codec: elements within the codec's bound, and the check can fail.
+#
+#   tests/mpi/test_dist_perf.sh FOLDER-OF-PROGRAMS
+set -eu
+
+perf=$1/dist_perf
+mpirun=$(cd "$(dirname "$0")/.." && pwd)/mpirun.sh
+if [ ! -x "$perf" ]; then
+    echo "no $perf: it is built with DIST_PROGRAMS"
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+problem() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+reduce() { # EXIT-CODE FLAG...
+    wanted=$1 code=0
+    shift
+    rm -f "$work/json"
+    "$mpirun" -s a,b 2 "$perf" all-reduce -b 64K -e 64K -n 2 -w 0 -J "$work/json" "$@" >"$work/table" 2>&1 || code=$?
+    [ $code = "$wanted" ] || problem "all-reduce $*: exit code $code, not $wanted: $(cat "$work/table")"
+}
+wrong() { # elements, of each row
+    sed -n 's/.*"wrong":\([-0-9]*\|null\),.*/\1/p' "$work/json" | tr '\n' ' '
+}
+
+for codec in none bf16:sr fp16 int8 int4 int4:hadamard mxfp8 mxfp4 nvfp4 topk:density=0.01 sparseloco; do
+    reduce 0 --algo hier,mpi --codec $codec
+    [ "$(wrong)" = '0 0 ' ] || problem "$codec: wrong elements: $(cat "$work/table")"
+done
+reduce 0 --algo hier:shots=2 --codec int8 -o average
+[ "$(wrong)" = '0 ' ] || problem "int8, two shots, average: $(cat "$work/table")"
+
+# A bound that does not hold is found out.
+cat >"$work/tight.c" <<'END'
+int dist_codec_error_bound(const void *c, const void *f, unsigned long long b, unsigned long long n, double *bound);
+int dist_codec_error_bound(const void *c, const void *f, unsigned long long b, unsigned long long n, double *bound)
+{
+    (void)c, (void)f, (void)b, (void)n;
+    *bound = 0;
+    return 0;
+}
+END
+if ${CC:-cc} -shared -fPIC -o "$work/tight.so" "$work/tight.c"; then
+    (
+        export LD_PRELOAD="$work/tight.so"
+        reduce 1 --algo hier --codec int8
+        [ $failures = 0 ]
+    ) || problem 'errors beyond a bound of 0 were not counted'
+fi
+
+code=0
+"$perf" >"$work/table" 2>&1 || code=$?
+{ [ $code = 2 ] && grep -q 'dist_perf codec' "$work/table"; } || problem "no command: exit code $code, $(cat "$work/table")"
+"$perf" --help | grep -q 'dist_perf all-reduce' || problem '--help does not name all-reduce'
+
+[ $failures = 0 ] || exit 1
+echo 'dist_perf all-reduce: all is well'
