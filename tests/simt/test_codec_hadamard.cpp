@@ -1,5 +1,5 @@
 /* The kernels of int4:hadamard against the definition: every byte, in every order of threads. */
-#define DIST_CUDA_MOST_BLOCKS 3u
+#define DIST_MOST_BLOCKS 3u
 #include "codec_select.h"
 
 #include "kernels/codec_seal.cu"

@@ -1,5 +1,5 @@
 /* The kernels of sparseloco against the definition: every byte, in every order of threads. */
-#define DIST_CUDA_MOST_BLOCKS 2u
+#define DIST_MOST_BLOCKS 2u
 #include "codec_select.h"
 
 #include "kernels/codec_rows.cuh"
