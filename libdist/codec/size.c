@@ -7,7 +7,7 @@ static uint32_t kept_of(double density, uint64_t count)
 {
     const double exact = density * (double)count;
     const double whole = floor(exact + 0.5);
-    const double kept = fabs(exact - whole) <= 1e-9 * whole ? whole : ceil(exact);
+    const double kept = fabs(exact - whole) <= 0x1p-50 * whole ? whole : ceil(exact);
     if (count == 0)
         return 0;
     return kept < 1 ? 1 : (uint32_t)kept;
