@@ -122,19 +122,41 @@ static const uint64_t test_counts[] = {1,    2,    15,   16,   17,   31,   32,  
                                        1535, 2047, 2049, 4095, 4096, 4097, 8191, 10007};
 enum { TEST_COUNTS = sizeof test_counts / sizeof *test_counts };
 
+/* Every kind, with blocks at both ends of what is allowed. */
 static const char *const test_codecs[] = {
     "none",
     "none:ef=fp32",
     "bf16",
+    "bf16:sr",
     "bf16:ef=fp32",
+    "fp16",
+    "fp16:ef=fp32",
     "int8",
+    "int8:sr",
     "int8:block=16",
     "int8:block=4096",
-    "int8:ef=none",
+    "int8:ef=fp32",
+    "int8:block=64:sr:ef=bf16",
     "int4",
+    "int4:sr",
     "int4:block=16",
     "int4:block=4096",
     "int4:ef=none",
+    "int4:ef=int8",
+    "int4:hadamard",
+    "int4:block=16:hadamard",
+    "int4:block=4096:hadamard",
+    "int4:block=64:sr:hadamard",
+    "int4:hadamard:ef=fp32",
+    "mxfp8",
+    "mxfp8:ef=fp32",
+    "mxfp4",
+    "nvfp4",
+    "topk:density=0.01",
+    "topk:density=0.3:ef=int8",
+    "topk:density=1",
+    "sparseloco",
+    "sparseloco:ef=bf16",
 };
 enum { TEST_CODECS = sizeof test_codecs / sizeof *test_codecs };
 
