@@ -143,7 +143,7 @@ static void kept_survives_its_density(void **state)
     stream draw = {12};
     uint8_t header[32] = {'D', 'I', 'S', 'F', 1, DIST_CODEC_TOPK, 0, 0, 1};
     for (int i = 0; i < 100000; i++) {
-        const uint32_t count = (draw_bits(&draw) | 1u) >> draw_bits(&draw) % 31;
+        const uint32_t count = (draw_bits(&draw) | 1u << 31) >> draw_bits(&draw) % 31;
         const uint32_t kept = draw_bits(&draw) % count + 1;
         dist_codec_frame info;
         put_word(header + 16, count);
