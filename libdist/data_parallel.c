@@ -19,11 +19,11 @@ static dist_status check_parameters(const dist_parameter *parameters, size_t n)
             return dist_fail(DIST_ERR_ARGUMENT, "parameter %zu '%s': %zu elements are more than memory holds",
                              i, parameters[i].name ? parameters[i].name : "", parameters[i].count);
         if (parameters[i].rows > 1 && parameters[i].count % parameters[i].rows != 0)
-            return dist_fail(DIST_ERR_ARGUMENT,
-                             "parameter %zu '%s': %zu elements are not a matrix of %zu rows; rows must divide "
-                             "count, or be 0",
-                             i, parameters[i].name ? parameters[i].name : "", parameters[i].count,
-                             parameters[i].rows);
+            return dist_fail(
+                DIST_ERR_ARGUMENT,
+                "parameter %zu '%s': %zu elements are not a matrix of %zu rows; rows must divide "
+                "count, or be 0",
+                i, parameters[i].name ? parameters[i].name : "", parameters[i].count, parameters[i].rows);
     }
     return DIST_OK;
 }

@@ -29,20 +29,19 @@ extern "C" {
 
 typedef struct dist_data_parallel dist_data_parallel;
 
-/* Codec powersgd[:rank=R][:dense=S] (PowerSGD: Vogels, Karimireddy and Jaggi 2019, arXiv:1905.13727) sends a matrix as a product
- * of two of rank R (4) with error feedback, which loses least where gradients are close to low rank: weights of linear
- * layers. The first S (10) steps are as with codec none. From then on a step sends one factor of each matrix, of the rows in one
- * step and of the columns in the next, and every rank multiplies it by the same other one. It needs to know the shapes:
- * dist_parameter.rows.
+/* Codec powersgd[:rank=R][:dense=S] (PowerSGD: Vogels, Karimireddy and Jaggi 2019, arXiv:1905.13727) sends a
+ * matrix as a product of two of rank R (4) with error feedback, which loses least where gradients are close to
+ * low rank, as those of linear layers are. The first S (10) steps are as with codec none. From then on a step
+ * sends one factor of each matrix, that of its rows in one step and that of its columns in the next, and every
+ * rank multiplies the sum by the other one, which all have. It needs to know the shapes: dist_parameter.rows.
  *
- *     compressed  float32 parameters of n rows and m columns with (n + m) R 2 < n m. All others travel uncompressed in the same
- *                 vector. On one site nothing is compressed
- *     bytes       R max(n, m) float32 instead of n m, summed over all ranks by an uncompressed all-reduce. n = 768, m = 3072 and
- *                 R = 4: 192 times less
+ *     compressed  float32 parameters of n rows and m columns with (n + m) R 2 < n m. All others travel
+ *                 uncompressed in the same vector. On one site nothing is compressed
+ *     bytes       R max(n, m) float32 instead of n m, summed over all ranks by an uncompressed all-reduce:
+ *                 192 times less for n = 768, m = 3072, R = 4
  *     memory      n m + R max(n, m) more float32 on every rank
  *     time        6 n m R float32 operations on every rank, in three passes over the matrix
- *     NaN         a NaN or an infinity on one rank makes all of that matrix NaN on every rank, in that step
- */
+ *     NaN         a NaN or an infinity on one rank makes all of that matrix NaN on every rank, in that step */
 
 /* One parameter tensor, in the order in which forward uses them. */
 typedef struct dist_parameter {
@@ -51,7 +50,7 @@ typedef struct dist_parameter {
                          (dist_data_parallel_gradient) */
     size_t count;     /* may be 0; the same on every rank */
     dist_type type;
-    size_t rows; /* of a matrix, row by row, of rows x count/rows, for codec powersgd; 0 or 1: a vector */
+    size_t rows; /* of a matrix that lies row by row, for codec powersgd; divides count. 0 or 1: a vector */
 } dist_parameter;
 
 typedef struct dist_data_parallel_options {

@@ -129,8 +129,9 @@ void dist_plan_encode(dist_plan *plan, dist_type type, dist_slice frame, dist_sl
 void dist_plan_decode(dist_plan *plan, dist_type type, dist_slice values, dist_slice encoded, int frames,
                       int divisor, bool add);
 
-/* The two halves of a step of PowerSGD (codec/lowrank.h), between which the factors of all ranks are summed. The matrix of
- * float32 has `rows` rows; `factor` and `state` have the sizes that its shape and the codec's rank give. */
+/* The two halves of a step of PowerSGD (codec/lowrank.h), between which the factors of all ranks are summed.
+ * The matrix of float32 has `rows` rows; `factor` and `state` have the sizes that its shape and the codec's
+ * rank give. */
 void dist_plan_project(dist_plan *plan, uint64_t rows, dist_slice factor, dist_slice matrix,
                        dist_slice state);
 void dist_plan_expand(dist_plan *plan, uint64_t rows, dist_slice matrix, dist_slice factor, dist_slice state);

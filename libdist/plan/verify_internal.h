@@ -152,8 +152,8 @@ typedef struct dist_doing {
     uint32_t op;
 } dist_doing;
 
-/* What a slice holds, and its new contents. _elements: for arithmetic on elements of `type`, so no encoded bytes and no parts of
- * elements. */
+/* What a slice holds, and its new contents. _elements: for arithmetic on elements of `type`, so no encoded
+ * bytes and no parts of elements. */
 dist_status dist_values_read(const dist_values *values, dist_doing d, dist_slice slice, dist_intervals *to);
 dist_status dist_values_read_elements(const dist_values *values, dist_doing d, dist_slice slice,
                                       dist_type type, dist_intervals *to);

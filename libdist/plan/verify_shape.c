@@ -267,7 +267,7 @@ static dist_status check_kind(const dist_plan *plan, size_t number)
     }
 }
 
-/* All ops of all ranks must combine in the same way; decode-and-add is a sum, and of factors nothing else makes sense. */
+/* All ops of all ranks must combine in the same way. Decode-and-add is a sum; of factors nothing else makes sense. */
 static dist_status check_reduction(const dist_plan *plan, size_t number, dist_reduction *common)
 {
     const dist_op *op = &plan->op[number];

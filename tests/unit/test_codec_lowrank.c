@@ -90,8 +90,8 @@ static double distance(const float *a, const float *b, uint64_t count)
     return most;
 }
 
-/* The basis of an odd step spans what the matrix spans: all of H comes back, and nothing is kept. An even step has for its basis
- * what H^T spanned in the step before, which had an E in it. */
+/* The basis of an odd step spans what the matrix spans: all of H comes back, and nothing is kept. An even
+ * step has for its basis what H^T spanned in the step before, which had an E in it. */
 static void low_rank_is_reproduced(void **state)
 {
     (void)state;
