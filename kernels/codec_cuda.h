@@ -1,9 +1,9 @@
 /* What the CUDA plugin does with codecs: plain C, so that the library can call it through a table found at run time.
  *
  * All pointers but `frame` arrays and the structs themselves are device pointers. Every function only queues work on the stream
- * (a cudaStream_t) and returns a cudaError_t (0: queued). Nothing is allocated and nothing waits. Frames begin at multiples of 16
- * bytes, values and feedback where cudaMalloc could have put their first element's array (16 bytes) or at whole elements
- * after it; bytes are those of the CPU.
+ * (a cudaStream_t) and returns a cudaError_t (0: queued). Nothing is allocated and nothing waits. Frames and workspaces
+ * begin at multiples of 16 bytes, values at whole elements, feedback at multiples of 4 bytes (bf16: 2); where values and
+ * feedback begin at multiples of 16 bytes they are read and written fastest. Bytes are those of the CPU.
  */
 #ifndef DIST_KERNELS_CODEC_PLUGIN_H
 #define DIST_KERNELS_CODEC_PLUGIN_H
