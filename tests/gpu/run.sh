@@ -47,7 +47,7 @@ build() {
             -isystem "$toolkit/include"
     printf '%s\n' kernels/*.cu tests/gpu/*.cu |
         compile "$nvcc" -std=c++17 -O3 -fmad=false --Werror=all-warnings \
-            -Xcompiler=-fPIC,-ffp-contract=off,-Wall,-Wextra -I. -Ilibdist -Iinclude \
+            -Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off,-Wall,-Wextra -I. -Ilibdist -Iinclude \
             -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
             -gencode arch=compute_90,code=compute_90
     cd "$objects"
