@@ -18,7 +18,8 @@ static void none_decode(const dist_decode_group *group)
 
 static uint64_t bf16_encode(const dist_encode_group *group)
 {
-    return dist_encode_short_elements(DIST_CODEC_BF16, group->h, group->kept, group->random, group->n, group->section[0]);
+    return dist_encode_short_elements(DIST_CODEC_BF16, group->h, group->kept, group->random, group->n,
+                                      group->section[0]);
 }
 
 static void bf16_decode(const dist_decode_group *group)
@@ -28,7 +29,8 @@ static void bf16_decode(const dist_decode_group *group)
 
 static uint64_t fp16_encode(const dist_encode_group *group)
 {
-    return dist_encode_short_elements(DIST_CODEC_FP16, group->h, group->kept, NULL, group->n, group->section[0]);
+    return dist_encode_short_elements(DIST_CODEC_FP16, group->h, group->kept, NULL, group->n,
+                                      group->section[0]);
 }
 
 static void fp16_decode(const dist_decode_group *group)
@@ -49,14 +51,15 @@ static inline void quantize(dist_codec_kind kind, const dist_block_run *run)
         const uint64_t n = dist_least(run->block, run->n - i);
         uint8_t *codes = run->codes + (dist_block_nibbles(kind) ? i / 2 : i);
         if (dist_is_finite(*scale))
-            dist_quantize_elements(kind, run->h + i, run->kept ? run->kept + i : NULL, run->random ? run->random + i : NULL, n,
-                                   *scale, codes);
+            dist_quantize_elements(kind, run->h + i, run->kept ? run->kept + i : NULL,
+                                   run->random ? run->random + i : NULL, n, *scale, codes);
         else
             memset(codes, 0, dist_block_nibbles(kind) ? (n + 1) / 2 : n);
     }
 }
 
-static inline void dequantize(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out, bool add)
+static inline void dequantize(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out,
+                              bool add)
 {
     dist_dequantize_elements(kind, codes, n, scale, out, add);
 }
@@ -89,7 +92,8 @@ static void load_feedback(dist_feedback feedback, const void *kept, uint64_t n, 
     for (uint64_t i = 0; i < n; i += DIST_FEEDBACK_BLOCK, from += DIST_FEEDBACK_BLOCK + 4) {
         float scale;
         memcpy(&scale, from, 4);
-        dist_dequantize_elements(DIST_CODEC_INT8, from + 4, dist_least(DIST_FEEDBACK_BLOCK, n - i), scale, e + i, false);
+        dist_dequantize_elements(DIST_CODEC_INT8, from + 4, dist_least(DIST_FEEDBACK_BLOCK, n - i), scale,
+                                 e + i, false);
     }
 }
 
@@ -104,7 +108,10 @@ static void store_feedback(dist_feedback feedback, const float *e, uint64_t n, v
         const uint64_t m = dist_least(DIST_FEEDBACK_BLOCK, n - i);
         const float scale = dist_scale8(dist_peak_elements(e + i, m));
         memcpy(to, &scale, 4);
-        dist_quantize_elements(DIST_CODEC_INT8, e + i, NULL, NULL, m, scale, to + 4);
+        if (dist_is_finite(scale))
+            dist_quantize_elements(DIST_CODEC_INT8, e + i, NULL, NULL, m, scale, to + 4);
+        else
+            memset(to + 4, 0, m);
     }
 }
 
