@@ -37,7 +37,8 @@ static double integer_bound(const bounded *b, uint64_t block)
     const double least = half ? 7 * 0x1p-25 : 127 * 0x1p-149;
     if (half && stored == DIST_HALF_MAX)
         return HUGE_VAL;
-    return fmax(b->codec->stochastic ? scale : scale / 2, least);
+    const double quotient = scale * 0x1p-16; /* rounded where it is up to 127, and the product again */
+    return fmax((b->codec->stochastic ? scale : scale / 2) + quotient, least);
 }
 
 static double mx_bound(const bounded *b, uint64_t block)
@@ -49,12 +50,14 @@ static double mx_bound(const bounded *b, uint64_t block)
     return (four ? 1 : 16) * (double)dist_e8m0_to_float((uint8_t)stored);
 }
 
-/* A subnormal E4M3 scale, or none, leaves up to half of its unit six times. */
+/* A subnormal E4M3 scale, or none, leaves up to half of its unit six times; a subnormal scale of the frame half of its
+ * own 2688 times. */
 static double nvfp4_bound(const bounded *b, uint64_t block)
 {
     const uint32_t stored = stored_scale(b, block);
     const double scale = (double)dist_e4m3_to_float((uint8_t)stored) * (double)b->global;
-    return fmax(scale, fmax(stored < 8 ? 3 * 0x1p-9 * (double)b->global : 0, 6 * 127 * 0x1p-149));
+    const double least = (b->global < 0x1p-126f ? 1350 : 8) * 0x1p-149;
+    return fmax(scale, stored < 8 ? 3 * 0x1p-9 * (double)b->global : 0) + least;
 }
 
 static double hadamard_bound(const bounded *b, uint64_t block)
@@ -82,7 +85,7 @@ static double sparse_bound(const bounded *b, uint64_t block)
     if (level[1] == DIST_HALF_MAX)
         return HUGE_VAL;
     const double lo = (double)levels.lo, hi = (double)levels.hi;
-    return fmax(fmax(lo, (hi - lo) / 2) * (1 + 0x1p-10), 0x1p-24);
+    return fmax(lo, (hi - lo) / 2) * (1 + 0x1p-10) + 0x1p-25; /* half a unit of a subnormal float16 */
 }
 
 /* Half a unit in the last place of the largest finite value sent, a whole one when rounded stochastically. */
