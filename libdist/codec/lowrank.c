@@ -34,14 +34,19 @@ uint64_t dist_lowrank_state_bytes(const dist_lowrank *shape)
            sizeof(float) * (padded(shape->rows * shape->columns) + dist_lowrank_count(shape));
 }
 
-static float *error_of(dist_lowrank_state *state)
+float *dist_lowrank_error(dist_lowrank_state *state)
 {
     return (float *)(state + 1);
 }
 
-static float *basis_of(const dist_lowrank *shape, dist_lowrank_state *state)
+float *dist_lowrank_factor(const dist_lowrank *shape, dist_lowrank_state *state)
 {
-    return error_of(state) + padded(shape->rows * shape->columns);
+    return dist_lowrank_error(state) + padded(shape->rows * shape->columns);
+}
+
+uint64_t dist_lowrank_factor_count(const dist_lowrank *shape, uint64_t steps)
+{
+    return (steps % 2 == 0 ? shape->columns : shape->rows) * shape->rank;
 }
 
 /* Whether this step has its basis on the side of the columns. */
@@ -182,7 +187,7 @@ static uint64_t project(const dist_lowrank *shape, const float *matrix, dist_low
     const bool even = is_even(state);
     const uint64_t count = dist_lowrank_count(shape),
                    used = (even ? shape->rows : shape->columns) * shape->rank;
-    float *basis = basis_of(shape, state), *error = error_of(state);
+    float *basis = dist_lowrank_factor(shape, state), *error = dist_lowrank_error(state);
     dist_orthonormalize(basis, even ? shape->columns : shape->rows, shape->rank);
     (even ? project_rows : project_columns)(shape, matrix, error, basis, factor);
     if (!all_finite(factor,
@@ -199,7 +204,7 @@ static void expand(const dist_lowrank *shape, const float *factor, dist_lowrank_
 {
     const bool even = is_even(state);
     const uint64_t used = (even ? shape->rows : shape->columns) * shape->rank;
-    float *basis = basis_of(shape, state);
+    float *basis = dist_lowrank_factor(shape, state);
     if (!all_finite(factor, used)) {
         fill_nan(matrix, shape->rows * shape->columns);
         return;

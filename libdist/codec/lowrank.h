@@ -46,6 +46,11 @@ static inline uint64_t dist_lowrank_count(const dist_lowrank *shape)
 /* Bytes of the state, which begins at a cache line. */
 uint64_t dist_lowrank_state_bytes(const dist_lowrank *shape);
 
+/* E, and the factor or basis with the number of its elements: those of the side that the next step projects on. */
+float *dist_lowrank_error(dist_lowrank_state *state);
+float *dist_lowrank_factor(const dist_lowrank *shape, dist_lowrank_state *state);
+uint64_t dist_lowrank_factor_count(const dist_lowrank *shape, uint64_t steps);
+
 /* The first half of a step: `factor` gets dist_lowrank_count elements, E is updated. Where H is not finite,
  * or so large that the factor is not, the factor is NaN, E stays as it was, and the result is 1; else 0. */
 uint64_t dist_lowrank_project(const dist_lowrank *shape, const float *matrix, dist_lowrank_state *state,

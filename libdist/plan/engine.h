@@ -66,4 +66,10 @@ typedef struct dist_task_stats {
 const dist_task_stats *dist_task_stats_of(const dist_task *task);
 const dist_plan *dist_task_plan(const dist_task *task);
 
+/* Where a buffer of its plan is, for who saves or restores what a STATE buffer keeps. The task must not be running. */
+void *dist_task_buffer(const dist_task *task, uint32_t buffer);
+/* How often it was started, which is what random numbers depend on; a task that goes on from another job's gets
+ * that one's. The task must not be running. */
+void dist_task_set_step(dist_task *task, uint64_t step);
+
 #endif

@@ -234,3 +234,13 @@ const dist_plan *dist_task_plan(const dist_task *task)
 {
     return task->plan;
 }
+
+void *dist_task_buffer(const dist_task *task, uint32_t buffer)
+{
+    return task->memory[buffer];
+}
+
+void dist_task_set_step(dist_task *task, uint64_t step)
+{
+    task->step = step;
+}
