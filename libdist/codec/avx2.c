@@ -101,6 +101,11 @@ PRIMITIVE ivec load_ints(const uint32_t *from)
     return (ivec){_mm256_loadu_si256((const __m256i *)(const void *)from),
                   _mm256_loadu_si256((const __m256i *)(const void *)(from + 8))};
 }
+PRIMITIVE void store_ints(uint32_t *to, ivec v)
+{
+    _mm256_storeu_si256((__m256i *)(void *)to, v.a);
+    _mm256_storeu_si256((__m256i *)(void *)(to + 8), v.b);
+}
 PRIMITIVE ivec iadd(ivec x, ivec y)
 {
     return (ivec){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
@@ -142,6 +147,15 @@ PRIMITIVE ivec iclamp(ivec v, int most)
 PRIMITIVE ivec iselect_less(vec x, vec y, ivec yes, ivec no)
 {
     return bits_of(select_less(x, y, of_bits(yes), of_bits(no)));
+}
+PRIMITIVE __m256i iselect_below8(__m256i v, __m256i limit, __m256i yes, __m256i no)
+{
+    return _mm256_blendv_epi8(no, yes, _mm256_cmpgt_epi32(limit, v));
+}
+PRIMITIVE ivec iselect_below(ivec v, uint32_t limit, ivec yes, ivec no)
+{
+    const __m256i l = _mm256_set1_epi32((int)limit);
+    return (ivec){iselect_below8(v.a, l, yes.a, no.a), iselect_below8(v.b, l, yes.b, no.b)};
 }
 PRIMITIVE __m256i iselect_nan8(__m256 test, __m256i yes, __m256i no)
 {

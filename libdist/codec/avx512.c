@@ -91,6 +91,10 @@ PRIMITIVE ivec load_ints(const uint32_t *from)
 {
     return _mm512_loadu_si512(from);
 }
+PRIMITIVE void store_ints(uint32_t *to, ivec v)
+{
+    _mm512_storeu_si512(to, v);
+}
 PRIMITIVE ivec iadd(ivec a, ivec b)
 {
     return _mm512_add_epi32(a, b);
@@ -126,6 +130,10 @@ PRIMITIVE ivec iclamp(ivec v, int most)
 PRIMITIVE ivec iselect_less(vec a, vec b, ivec yes, ivec no)
 {
     return _mm512_mask_mov_epi32(no, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), yes);
+}
+PRIMITIVE ivec iselect_below(ivec v, uint32_t limit, ivec yes, ivec no)
+{
+    return _mm512_mask_mov_epi32(no, _mm512_cmplt_epi32_mask(v, iall((int)limit)), yes);
 }
 PRIMITIVE ivec iselect_nan(vec test, ivec yes, ivec no)
 {

@@ -26,6 +26,9 @@ typedef struct dist_block_run {
 
 typedef struct dist_block_kernels {
     void (*peaks)(const float *h, uint64_t n, uint64_t block, uint32_t *peak);
+    /* stored[b] and scale[b] from peak[b], as dist_block_scale; arrays have room for whole vectors */
+    void (*scales)(dist_codec_kind kind, const uint32_t *peak, uint64_t blocks, float global,
+                   uint32_t *stored, float *scale);
     void (*quantize)(dist_codec_kind kind, const dist_block_run *run);
     /* one block */
     void (*dequantize)(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out,
@@ -43,15 +46,15 @@ DIST_INLINE uint64_t dist_encode_blocks(dist_codec_kind kind, const dist_block_k
     const uint64_t block = group->codec->block;
     const unsigned size = dist_block_scale_bytes(kind);
     const int s = dist_block_scale_section(kind);
-    uint32_t peak[DIST_GROUP_BLOCKS];
+    const uint64_t blocks = (group->n + block - 1) / block;
+    uint32_t peak[DIST_GROUP_BLOCKS] = {0}, stored[DIST_GROUP_BLOCKS];
     float scale[DIST_GROUP_BLOCKS];
-    uint64_t nonfinite = 0, b = 0;
+    uint64_t nonfinite = 0;
     /* Two passes over the group: the scales of small blocks cost no stop each. */
     kernels->peaks(group->h, group->n, block, peak);
-    for (uint64_t first = 0; first < group->n; first += block, b++) {
-        uint32_t stored;
-        scale[b] = dist_block_scale(kind, peak[b], group->global, &stored);
-        memcpy(group->section[s] + size * b, &stored, size); /* little endian */
+    kernels->scales(kind, peak, blocks, group->global, stored, scale);
+    for (uint64_t b = 0; b < blocks; b++) {
+        memcpy(group->section[s] + size * b, &stored[b], size); /* little endian */
         nonfinite += peak[b] >= DIST_INFINITY_BITS;
     }
     const dist_block_run run = {group->h, group->kept, group->random,        group->n,

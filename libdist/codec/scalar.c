@@ -44,6 +44,13 @@ static void peaks(const float *h, uint64_t n, uint64_t block, uint32_t *peak)
         *peak++ = dist_peak_elements(h + i, dist_least(block, n - i));
 }
 
+static inline void scales(dist_codec_kind kind, const uint32_t *peak, uint64_t blocks, float global,
+                          uint32_t *stored, float *scale)
+{
+    for (uint64_t b = 0; b < blocks; b++)
+        scale[b] = dist_block_scale(kind, peak[b], global, &stored[b]);
+}
+
 static inline void quantize(dist_codec_kind kind, const dist_block_run *run)
 {
     const float *scale = run->scale;
@@ -64,7 +71,7 @@ static inline void dequantize(dist_codec_kind kind, const uint8_t *codes, uint64
     dist_dequantize_elements(kind, codes, n, scale, out, add);
 }
 
-static const dist_block_kernels kernels = {peaks, quantize, dequantize};
+static const dist_block_kernels kernels = {peaks, scales, quantize, dequantize};
 DIST_BLOCK_FUNCTIONS(int8, DIST_CODEC_INT8, &kernels, ANYWHERE)
 DIST_BLOCK_FUNCTIONS(int4, DIST_CODEC_INT4, &kernels, ANYWHERE)
 DIST_BLOCK_FUNCTIONS(mxfp8, DIST_CODEC_MXFP8, &kernels, ANYWHERE)

@@ -90,6 +90,62 @@ VECTOR DIST_INLINE ivec e2m1s(vec v)
 static const float e2m1_values[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                                       -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
 
+/* dist_block_scale of 16 blocks. */
+VECTOR DIST_INLINE ivec stored_scales(dist_codec_kind kind, ivec peak, float global)
+{
+    const vec size = of_bits(peak);
+    switch (kind) {
+    case DIST_CODEC_INT8:
+        return iselect_below(peak, DIST_INFINITY_BITS, bits_of(multiply(size, all(1.0f / DIST_QMAX8))),
+                             iall(DIST_NAN_BITS));
+    case DIST_CODEC_INT4: {
+        const ivec half = halves(multiply(size, all(1.0f / DIST_QMAX4)));
+        const ivec saturated = iselect_below(half, DIST_HALF_INFINITY, half, iall(DIST_HALF_MAX));
+        return iselect_below(peak, DIST_INFINITY_BITS, saturated, iall(DIST_HALF_NAN));
+    }
+    case DIST_CODEC_NVFP4: {
+        const vec ratio = divide(multiply(size, all(1.0f / DIST_E2M1_MAX)), all(dist_divisor(global)));
+        return iselect_below(peak, DIST_INFINITY_BITS, e4m3s(ratio), iall(DIST_E4M3_NAN));
+    }
+    default: {
+        const bool eight = kind == DIST_CODEC_MXFP8;
+        const ivec y = bits_of(multiply(size, all(eight ? 1.0f / DIST_E4M3_MAX : 1.0f / DIST_E2M1_MAX)));
+        const ivec up = shift_right(iadd(y, iall(0x7fffff)), 23);
+        const int most = eight ? DIST_MXFP8_MOST : DIST_MXFP4_MOST;
+        const ivec e = iselect_below(y, 0x400001, iall(0), iselect_below(up, (uint32_t)most, up, iall(most)));
+        return iselect_below(peak, DIST_INFINITY_BITS, e, iall(DIST_E8M0_NAN));
+    }
+    }
+}
+
+VECTOR DIST_INLINE vec scales_of(dist_codec_kind kind, ivec stored, float global)
+{
+    const ivec nan = iall(DIST_NAN_BITS);
+    switch (kind) {
+    case DIST_CODEC_INT8:
+        return of_bits(stored);
+    case DIST_CODEC_INT4:
+        return of_bits(iselect_below(stored, DIST_HALF_INFINITY, bits_of(from_halves(stored)), nan));
+    case DIST_CODEC_NVFP4:
+        return of_bits(
+            iselect_below(stored, DIST_E4M3_NAN, bits_of(multiply(from_e4m3s(stored), all(global))), nan));
+    default: {
+        const ivec power = iselect_below(stored, 1, iall(0x400000), shift_left(stored, 23));
+        return of_bits(iselect_below(stored, DIST_E8M0_NAN, power, nan));
+    }
+    }
+}
+
+VECTOR DIST_INLINE void scales(dist_codec_kind kind, const uint32_t *peak, uint64_t blocks, float global,
+                               uint32_t *stored, float *scale)
+{
+    for (uint64_t b = 0; b < blocks; b += 16) {
+        const ivec bits = stored_scales(kind, load_ints(peak + b), global);
+        store_ints(stored + b, bits);
+        store(scale + b, scales_of(kind, bits, global));
+    }
+}
+
 VECTOR DIST_INLINE ivec codes_of(dist_codec_kind kind, vec h, const block_scale *s, const uint32_t *random)
 {
     switch (kind) {
@@ -208,7 +264,7 @@ VECTOR DIST_INLINE void dequantize(dist_codec_kind kind, const uint8_t *codes, u
         dequantize_to(kind, codes, n, scale, out, false);
 }
 
-static const dist_block_kernels kernels = {peaks, quantize, dequantize};
+static const dist_block_kernels kernels = {peaks, scales, quantize, dequantize};
 DIST_BLOCK_FUNCTIONS(int8, DIST_CODEC_INT8, &kernels, VECTOR)
 DIST_BLOCK_FUNCTIONS(int4, DIST_CODEC_INT4, &kernels, VECTOR)
 DIST_BLOCK_FUNCTIONS(mxfp8, DIST_CODEC_MXFP8, &kernels, VECTOR)
