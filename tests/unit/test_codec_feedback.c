@@ -1,227 +1,276 @@
 /* What error feedback promises: nothing is lost, and what is rounded away stays small. */
-#include "codec_data.h"
+#include "codec_frames.h"
 
-#include "codec/layout.h"
+#include <math.h>
 
-static double size_of(double value)
+/* The feedback of `count` elements in float32, read as <libdist/codec.h> says that it lies. */
+static void feedback_values(dist_feedback kept, const void *feedback, uint64_t count, float *values)
 {
-    return value < 0 ? -value : value;
+    const uint8_t *at = feedback;
+    for (uint64_t i = 0; i < count; i++) {
+        if (kept == DIST_FEEDBACK_FP32) {
+            values[i] = float_of(word_of(at + 4 * i));
+        } else if (kept == DIST_FEEDBACK_BF16) {
+            values[i] = float_of((uint32_t)at[2 * i] << 16 | (uint32_t)at[2 * i + 1] << 24);
+        } else {
+            const uint8_t *block = at + i / 256 * 260;
+            values[i] = float_of(word_of(block)) * (float)(int8_t)block[4 + i % 256];
+        }
+    }
+}
+
+static const char *const kept_texts[] = {
+    "int8:ef=fp32",
+    "int8:ef=bf16",
+    "int8:ef=int8",
+    "int4",
+    "int4:ef=bf16",
+    "int4:ef=int8",
+    "int4:block=512",
+    "bf16:ef=fp32",
+    "fp16:ef=fp32",
+    "none:ef=fp32",
+    "mxfp8:ef=fp32",
+    "mxfp4",
+    "mxfp4:ef=int8",
+    "nvfp4",
+    "nvfp4:ef=bf16",
+    "int8:sr:ef=fp32",
+    "int4:hadamard:ef=fp32",
+    "topk:density=0.1",
+    "topk:density=0.1:ef=bf16",
+    "topk:density=0.1:ef=int8",
+};
+enum { KEPT_TEXTS = sizeof kept_texts / sizeof *kept_texts };
+
+static void sizes_of_feedback(void **state)
+{
+    (void)state;
+    const struct row {
+        const char *text;
+        uint64_t count, bytes;
+    } rows[] = {
+        {"int4", 0, 0},
+        {"int4", 1000, 4000},
+        {"int4:ef=bf16", 1001, 2002},
+        {"int4:ef=int8", 256, 260},
+        {"int4:ef=int8", 257, 265},
+        {"int4:ef=int8", 1, 5},
+        {"int4:ef=none", 1000, 0},
+        {"int8", 1000, 0},
+        {"int4:ef=int8", 512, 520},
+        {"sparseloco", 100, 400},
+        {"none", 10, 0},
+    };
+    for (unsigned r = 0; r < sizeof rows / sizeof *rows; r++) {
+        const dist_codec codec = codec_of(rows[r].text, DIST_SIMD_AUTO);
+        assert_int_equal(dist_codec_feedback_bytes(&codec, rows[r].count), rows[r].bytes);
+    }
+}
+
+/* What is kept is h - decoded: exactly in fp32, within half a unit of bf16 or of the int8 block's scale otherwise. */
+static void what_is_kept(void **state)
+{
+    (void)state;
+    enum { COUNT = 1500 };
+    static float x[COUNT], old[COUNT], now[COUNT], decoded[COUNT];
+    static const data kinds[] = {DATA_UNIFORM, DATA_HEAVY, DATA_TIES, DATA_ZEROS};
+    for (unsigned t = 0; t < KEPT_TEXTS; t++) {
+        for (int k = 0; k < 4; k++) {
+            const dist_codec codec = codec_of(kept_texts[t], DIST_SIMD_AUTO);
+            uint8_t *feedback = exactly(dist_codec_feedback_bytes(&codec, COUNT));
+            for (uint64_t step = 0; step < 3; step++) {
+                fill(x, COUNT, kinds[k], step);
+                feedback_values(codec.feedback, feedback, COUNT, old);
+                const frame f = frame_of(kept_texts[t], DIST_FLOAT32, x, feedback, COUNT, NULL);
+                decoded_to(&f, decoded);
+                feedback_values(codec.feedback, feedback, COUNT, now);
+                for (int i = 0; i < COUNT; i++) {
+                    const float rest = (x[i] + old[i]) - decoded[i];
+                    float peak = 0;
+                    for (int j = i / 256 * 256; j < COUNT && j < i / 256 * 256 + 256; j++)
+                        peak = fmaxf(peak, fabsf((x[j] + old[j]) - decoded[j]));
+                    const float room = codec.feedback == DIST_FEEDBACK_FP32   ? 0
+                                       : codec.feedback == DIST_FEEDBACK_BF16 ? fabsf(rest) * 0x1p-8f
+                                                                              : peak / 127 * 0.5001f;
+                    if (!(fabsf(now[i] - rest) <= room))
+                        fail_msg("%s keeps %a of %a", kept_texts[t], (double)now[i], (double)rest);
+                }
+                free(f.at);
+            }
+            free(feedback);
+        }
+    }
 }
 
 /* Over many steps, what was sent plus what is still kept is what was put in. */
 static void telescopes(void **state)
 {
     (void)state;
-    enum { COUNT = 3001, STEPS = 50 };
-    const char *const texts[] = {"int8", "int4", "bf16:ef=fp32", "int4:block=512", "none:ef=fp32"};
-    const data kinds[] = {DATA_UNIFORM, DATA_HEAVY, DATA_ZEROS, DATA_HALF_EDGE};
+    enum { COUNT = 1001, STEPS = 40 };
+    static const data kinds[] = {DATA_UNIFORM, DATA_HEAVY, DATA_ZEROS, DATA_HALF_EDGE};
     static double put[COUNT], sent[COUNT];
     static float x[COUNT], feedback[COUNT], decoded[COUNT];
-    for (unsigned c = 0; c < 5; c++) {
-        for (unsigned k = 0; k < 4; k++) {
-            const dist_codec codec = codec_of(texts[c], DIST_SIMD_AUTO);
-            uint8_t *encoded = exactly(dist_codec_bytes(&codec, COUNT));
+    for (unsigned t = 0; t < KEPT_TEXTS; t++) {
+        if (codec_of(kept_texts[t], DIST_SIMD_AUTO).feedback != DIST_FEEDBACK_FP32)
+            continue;
+        for (unsigned k = 0; k < (strstr(kept_texts[t], "fp16") ? 2 : 4); k++) {
             double most = 0;
             memset(put, 0, sizeof put), memset(sent, 0, sizeof sent), memset(feedback, 0, sizeof feedback);
             for (uint64_t step = 0; step < STEPS; step++) {
+                const dist_codec_position position = {step, 0, 0};
                 fill(x, COUNT, kinds[k], step);
-                assert_int_equal(codec.ops->encode(&codec, x, feedback, COUNT, encoded), 0);
-                codec.ops->decode(&codec, encoded, COUNT, decoded);
+                const frame f = frame_of(kept_texts[t], DIST_FLOAT32, x, feedback, COUNT, &position);
+                assert_int_equal(f.nonfinite, 0);
+                decoded_to(&f, decoded);
+                free(f.at);
                 for (int i = 0; i < COUNT; i++) {
                     put[i] += (double)x[i], sent[i] += (double)decoded[i];
-                    most = size_of((double)x[i]) > most ? size_of((double)x[i]) : most;
+                    most = fmax(most, fmax(fabs((double)x[i]), fabs((double)feedback[i])));
                 }
             }
             for (int i = 0; i < COUNT; i++)
-                assert_true(size_of(put[i] - sent[i] - (double)feedback[i]) <= most * STEPS * 0x1p-23);
-            free(encoded);
+                if (!(fabs(put[i] - sent[i] - (double)feedback[i]) <= most * STEPS * 0x1p-23))
+                    fail_msg("%s: element %d: %g is lost", kept_texts[t], i,
+                             put[i] - sent[i] - (double)feedback[i]);
         }
     }
 }
 
-/* Half a scale, and an ulp for the division and for a float16 scale that was rounded down. */
-static void error_is_bounded(void **state)
-{
-    (void)state;
-    enum { COUNT = 4099 };
-    const struct bound {
-        const char *text;
-        double steps;
-    } bounds[] = {{"int8", 0.5 + 0x1p-14}, {"int4", 0.5 + 7 * 0x1p-10}, {"int8:block=16", 0.5 + 0x1p-14}};
-    const data kinds[] = {DATA_UNIFORM, DATA_HEAVY, DATA_TIES, DATA_ZEROS};
-    static float x[COUNT], feedback[COUNT], decoded[COUNT];
-    for (unsigned c = 0; c < 3; c++) {
-        for (unsigned k = 0; k < 4; k++) {
-            const dist_codec codec = codec_of(bounds[c].text, DIST_SIMD_AUTO);
-            const double qmax = codec.kind == DIST_CODEC_INT8 ? 127 : 7;
-            uint8_t *encoded = exactly(dist_codec_bytes(&codec, COUNT));
-            fill(x, COUNT, kinds[k], 5);
-            memset(feedback, 0, sizeof feedback);
-            codec.ops->encode(&codec, x, feedback, COUNT, encoded);
-            codec.ops->decode(&codec, encoded, COUNT, decoded);
-            for (unsigned first = 0; first < COUNT; first += codec.block) {
-                const unsigned last = first + codec.block < COUNT ? first + codec.block : COUNT;
-                double peak = 0;
-                for (unsigned i = first; i < last; i++)
-                    peak = size_of((double)x[i]) > peak ? size_of((double)x[i]) : peak;
-                for (unsigned i = first; i < last; i++) {
-                    const double error = (double)x[i] - (double)decoded[i];
-                    assert_true(size_of(error) <= bounds[c].steps * peak / qmax);
-                    assert_true(size_of(error - (double)feedback[i]) <= 0x1p-24 * peak);
-                }
-            }
-            free(encoded);
-        }
-    }
-}
-
-/* -128 and -8 would decode to more than was put in. */
-static void lowest_codes_are_never_written(void **state)
+/* sparseloco forgets a twentieth of what it keeps at each step; what is kept is exactly h - decoded. */
+static void sparseloco_decays(void **state)
 {
     (void)state;
     enum { COUNT = 5000 };
-    static float x[COUNT], feedback[COUNT];
-    const char *const texts[] = {"int8", "int4"};
-    for (int t = 0; t < 2; t++) {
-        for (int kind = 0; kind < DATA_KINDS; kind++) {
-            const dist_codec codec = codec_of(texts[t], DIST_SIMD_AUTO);
-            const uint64_t scales = dist_codec_scale_bytes(&codec, COUNT),
-                           bytes = dist_codec_bytes(&codec, COUNT);
-            uint8_t *encoded = exactly(bytes);
-            fill(x, COUNT, (data)kind, 8);
-            for (int i = 0; i < COUNT; i++)
-                x[i] = x[i] > 0 ? -x[i] : x[i];
-            memset(feedback, 0, sizeof feedback);
-            codec.ops->encode(&codec, x, feedback, COUNT, encoded);
-            for (uint64_t i = scales; i < bytes; i++)
-                assert_true(t == 0 ? encoded[i] != 0x80 : (encoded[i] & 15) != 8 && encoded[i] >> 4 != 8);
-            free(encoded);
+    static float x[COUNT], feedback[COUNT], old[COUNT], decoded[COUNT];
+    fill(x, COUNT, DATA_UNIFORM, 1);
+    for (int step = 0; step < 4; step++) {
+        memcpy(old, feedback, sizeof old);
+        const frame f = frame_of("sparseloco", DIST_FLOAT32, x, feedback, COUNT, NULL);
+        decoded_to(&f, decoded);
+        free(f.at);
+        for (int i = 0; i < COUNT; i++) {
+            volatile float decayed = old[i] * 0.95f, h = x[i] + decayed;
+            assert_int_equal(bits_of(feedback[i]), bits_of(h - decoded[i]));
         }
     }
 }
 
-/* One bad element: its block decodes to NaN and keeps its feedback; its neighbours know nothing of it. */
-static void bad_block_stays_alone(void **state)
+/* A part that begins at a multiple of 256 and of the block has its feedback where feedback_bytes says. */
+static void parts_are_the_whole(void **state)
 {
     (void)state;
-    enum { COUNT = 1024 };
-    const uint32_t bad[] = {0x7fc00000, 0xffc12345, 0x7f800001, 0x7f800000, 0xff800000};
-    const char *const texts[] = {"int8", "int4", "int8:block=4096"};
-    static float x[COUNT], feedback[COUNT], decoded[COUNT], added[COUNT];
-    for (int t = 0; t < 3; t++) {
-        for (unsigned b = 0; b < 5; b++) {
-            const dist_codec codec = codec_of(texts[t], DIST_SIMD_AUTO);
-            uint8_t *encoded = exactly(dist_codec_bytes(&codec, COUNT));
-            const unsigned at = 300 + 77 * b, block = codec.block < COUNT ? codec.block : COUNT;
-            fill(x, COUNT, DATA_UNIFORM, 4);
-            for (int i = 0; i < COUNT; i++)
-                feedback[i] = 0.25f, added[i] = 1.0f;
-            x[at] = float_of(bad[b]);
-            assert_int_equal(codec.ops->encode(&codec, x, feedback, COUNT, encoded), 1);
-            codec.ops->decode(&codec, encoded, COUNT, decoded);
-            codec.ops->decode_add(&codec, encoded, COUNT, added);
-            for (unsigned i = 0; i < COUNT; i++) {
-                const bool same = i / block == at / block;
-                assert_int_equal(bits_of(decoded[i]) == 0x7fc00000, same);
-                assert_int_equal(bits_of(added[i]) == 0x7fc00000, same);
-                assert_int_equal(bits_of(feedback[i]) == bits_of(0.25f), same);
-            }
-            free(encoded);
+    enum { COUNT = 3000, FIRST = 1024 };
+    static float x[COUNT];
+    fill(x, COUNT, DATA_UNIFORM, 4);
+    for (unsigned t = 0; t < KEPT_TEXTS; t++) {
+        const dist_codec codec = codec_of(kept_texts[t], DIST_SIMD_AUTO);
+        if (codec.kind == DIST_CODEC_TOPK || codec.kind == DIST_CODEC_NVFP4 ||
+            codec.kind == DIST_CODEC_INT4_HADAMARD)
+            continue; /* a frame is more than its blocks */
+        const uint64_t bytes = dist_codec_feedback_bytes(&codec, COUNT);
+        const uint64_t before = dist_codec_feedback_bytes(&codec, FIRST);
+        const dist_codec_position second = {0, FIRST, 0};
+        uint8_t *whole = exactly(bytes), *parts = exactly(bytes);
+        for (int step = 0; step < 2; step++) {
+            free(frame_of(kept_texts[t], DIST_FLOAT32, x, whole, COUNT, NULL).at);
+            free(frame_of(kept_texts[t], DIST_FLOAT32, x + FIRST, parts + before, COUNT - FIRST, &second).at);
+            free(frame_of(kept_texts[t], DIST_FLOAT32, x, parts, FIRST, NULL).at);
+            assert_memory_equal(whole, parts, bytes);
         }
+        free(whole), free(parts);
     }
 }
 
-static void sum_that_overflows_is_bad(void **state)
+/* ef=none means none, whatever array the caller holds. */
+static void feedback_off_is_left_alone(void **state)
 {
     (void)state;
-    const dist_codec codec = codec_of("int8", DIST_SIMD_AUTO);
-    float x = 0x1.fffffep127f, feedback = 0x1p127f, decoded;
-    uint8_t encoded[5];
-    assert_int_equal(codec.ops->encode(&codec, &x, &feedback, 1, encoded), 1);
-    assert_true(feedback == 0x1p127f);
-    codec.ops->decode(&codec, encoded, 1, &decoded);
-    assert_int_equal(bits_of(decoded), 0x7fc00000);
+    static const char *const texts[] = {"int8",
+                                        "int4:ef=none",
+                                        "bf16",
+                                        "none",
+                                        "nvfp4:ef=none",
+                                        "sparseloco:ef=none",
+                                        "topk:density=0.1:ef=none",
+                                        "int4:hadamard"};
+    for (int t = 0; t < 8; t++) {
+        float x[64], feedback[64], before[64];
+        fill(x, 64, DATA_UNIFORM, 1), fill(feedback, 64, DATA_UNIFORM, 2);
+        memcpy(before, feedback, sizeof before);
+        const frame with = frame_of(texts[t], DIST_FLOAT32, x, feedback, 64, NULL);
+        const frame without = frame_of(texts[t], DIST_FLOAT32, x, NULL, 64, NULL);
+        assert_memory_equal(with.at, without.at, with.bytes);
+        assert_memory_equal(feedback, before, sizeof before);
+        free(with.at), free(without.at);
+    }
+}
+
+/* A NULL feedback is one of zeros that nobody wants back. */
+static void no_feedback_is_one_of_zeros(void **state)
+{
+    (void)state;
+    float x[300];
+    fill(x, 300, DATA_UNIFORM, 1);
+    for (unsigned t = 0; t < KEPT_TEXTS; t++) {
+        const dist_codec codec = codec_of(kept_texts[t], DIST_SIMD_AUTO);
+        void *zeros = exactly(dist_codec_feedback_bytes(&codec, 300));
+        const frame with = frame_of(kept_texts[t], DIST_FLOAT32, x, zeros, 300, NULL);
+        const frame without = frame_of(kept_texts[t], DIST_FLOAT32, x, NULL, 300, NULL);
+        assert_memory_equal(with.at, without.at, with.bytes);
+        free(with.at), free(without.at), free(zeros);
+    }
 }
 
 /* A scale of 0: nothing is sent, everything is kept, the sign of a zero too. */
 static void zero_scale_keeps_all(void **state)
 {
     (void)state;
-    const char *const texts[] = {"int8", "int4"};
+    static const char *const texts[] = {"int8:ef=fp32", "int4", "nvfp4"};
     const float tiny = float_of(1);
-    for (dist_simd simd = DIST_SIMD_AUTO; simd <= DIST_SIMD_SCALAR; simd++) {
-        for (int t = 0; t < 2; t++) {
-            const dist_codec codec = codec_of(texts[t], simd);
-            float x[32], feedback[32], decoded[32];
-            uint8_t encoded[64], zeros[64] = {0};
-            for (int i = 0; i < 32; i++)
-                x[i] = i % 3 ? tiny : -0.0f, feedback[i] = -0.0f;
-            assert_int_equal(codec.ops->encode(&codec, x, feedback, 32, encoded), 0);
-            assert_memory_equal(encoded, zeros, dist_codec_bytes(&codec, 32));
-            assert_memory_equal(feedback, x, sizeof x);
-            codec.ops->decode(&codec, encoded, 32, decoded);
-            assert_memory_equal(decoded, zeros, 64);
-        }
+    for (int t = 0; t < 3; t++) {
+        float x[32], feedback[32], decoded[32], zeros[32] = {0};
+        for (int i = 0; i < 32; i++)
+            x[i] = i % 3 ? tiny : -0.0f, feedback[i] = -0.0f;
+        const frame f = frame_of(texts[t], DIST_FLOAT32, x, feedback, 32, NULL);
+        for (uint64_t i = 32; i < f.bytes; i++)
+            assert_int_equal(f.at[i], 0);
+        assert_memory_equal(feedback, x, sizeof x);
+        decoded_to(&f, decoded);
+        assert_memory_equal(decoded, zeros, sizeof zeros);
+        free(f.at);
     }
 }
 
-/* int4 beyond the top of float16: the part that was clamped away comes in later steps. */
+/* int4 and sparseloco beyond the top of float16: the part that was clamped away comes in later steps. */
 static void saturated_scale_catches_up(void **state)
 {
     (void)state;
-    const dist_codec codec = codec_of("int4", DIST_SIMD_AUTO);
     float x[16] = {1e6f, -1e6f}, feedback[16] = {0}, sum[16] = {0};
-    uint8_t encoded[16];
     for (int step = 0; step < 8; step++) {
-        assert_int_equal(codec.ops->encode(&codec, x, feedback, 16, encoded), 0);
-        codec.ops->decode_add(&codec, encoded, 16, sum);
+        const frame f = frame_of("int4", DIST_FLOAT32, x, feedback, 16, NULL);
+        assert_int_equal(f.nonfinite, 0);
+        assert_int_equal(dist_codec_decode_add(&f.codec, f.at, f.bytes, DIST_FLOAT32, 16, sum), DIST_OK);
         if (step == 0)
             assert_true(sum[0] == 7 * 65504.0f && sum[1] == -7 * 65504.0f);
         memset(x, 0, sizeof x);
+        free(f.at);
     }
-    assert_true(size_of((double)sum[0] - 1e6) < 1 && size_of((double)sum[1] + 1e6) < 1);
-}
-
-/* bf16 and none count elements; one that is sent as an infinity leaves its feedback alone. */
-static void elements_without_blocks(void **state)
-{
-    (void)state;
-    enum { COUNT = 40 };
-    const float large = 0x1.fffffep127f; /* finite, but infinite as bf16 */
-    const uint64_t bad[] = {3, 2};
-    const char *const texts[] = {"bf16:ef=fp32", "none:ef=fp32"};
-    for (int t = 0; t < 2; t++) {
-        for (dist_simd simd = DIST_SIMD_AUTO; simd <= DIST_SIMD_SCALAR; simd++) {
-            const dist_codec codec = codec_of(texts[t], simd);
-            float x[COUNT], feedback[COUNT], decoded[COUNT];
-            uint8_t encoded[4 * COUNT];
-            for (int i = 0; i < COUNT; i++)
-                x[i] = 1.0f + (float)i * 0x1p-12f, feedback[i] = 0x1p-14f;
-            x[3] = float_of(0xff812345), x[20] = large, x[37] = float_of(0x7f800000);
-            assert_int_equal(codec.ops->encode(&codec, x, feedback, COUNT, encoded), bad[t]);
-            codec.ops->decode(&codec, encoded, COUNT, decoded);
-            assert_int_equal(bits_of(decoded[3]), 0x7fc00000);
-            assert_int_equal(bits_of(decoded[37]), 0x7f800000);
-            for (int i = 0; i < COUNT; i++) {
-                const bool kept = i == 3 || i == 37 || (i == 20 && t == 0);
-                const float rest = x[i] + 0x1p-14f - decoded[i];
-                assert_int_equal(bits_of(feedback[i]), bits_of(kept ? 0x1p-14f : rest));
-            }
-        }
-    }
+    assert_true(fabsf(sum[0] - 1e6f) < 1 && fabsf(sum[1] + 1e6f) < 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_of_feedback),
+        cmocka_unit_test(what_is_kept),
         cmocka_unit_test(telescopes),
-        cmocka_unit_test(error_is_bounded),
-        cmocka_unit_test(lowest_codes_are_never_written),
-        cmocka_unit_test(bad_block_stays_alone),
-        cmocka_unit_test(sum_that_overflows_is_bad),
+        cmocka_unit_test(sparseloco_decays),
+        cmocka_unit_test(parts_are_the_whole),
+        cmocka_unit_test(feedback_off_is_left_alone),
+        cmocka_unit_test(no_feedback_is_one_of_zeros),
         cmocka_unit_test(zero_scale_keeps_all),
         cmocka_unit_test(saturated_scale_catches_up),
-        cmocka_unit_test(elements_without_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
