@@ -32,7 +32,7 @@ void dist_select_narrow(dist_selection *selection)
         selection->wanted -= selection->bin[b];
     selection->prefix |= b << shift[selection->pass];
     selection->pass++;
-    memset(selection->bin, 0, sizeof selection->bin);
+    memset(selection->bin, 0, bins[selection->pass - 1] * sizeof *selection->bin);
 }
 
 dist_threshold dist_select_end(const dist_selection *selection)
@@ -40,12 +40,28 @@ dist_threshold dist_select_end(const dist_selection *selection)
     return (dist_threshold){.magnitude = selection->prefix, .ties = selection->wanted};
 }
 
+/* Those of n elements that can still be the threshold; returns how many. */
+static uint64_t keep(const dist_selection *selection, const float *h, uint64_t n, float *left)
+{
+    const uint32_t known = ~0u << shift[selection->pass - 1];
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < n; i++) { /* without a branch: which ones is not to be guessed */
+        left[count] = h[i];
+        count += (dist_magnitude(h[i]) & known) == selection->prefix;
+    }
+    return count;
+}
+
 dist_threshold dist_select(const float *h, uint64_t n, uint64_t k)
 {
     dist_selection selection;
+    float left[DIST_SELECT_MOST + 1];
     dist_select_begin(&selection, k);
-    for (int pass = 0; pass < DIST_SELECT_PASSES; pass++) {
-        dist_select_count(&selection, h, n);
+    dist_select_count(&selection, h, n);
+    dist_select_narrow(&selection);
+    n = keep(&selection, h, n, left);
+    while (selection.pass < DIST_SELECT_PASSES) {
+        dist_select_count(&selection, left, n);
         dist_select_narrow(&selection);
     }
     return dist_select_end(&selection);

@@ -12,7 +12,7 @@ typedef struct dist_threshold {
 } dist_threshold;
 
 /* A selection over several passes: begin; then DIST_SELECT_PASSES times count all elements and narrow. */
-enum { DIST_SELECT_PASSES = 3, DIST_SELECT_BINS = 2048 };
+enum { DIST_SELECT_PASSES = 3, DIST_SELECT_BINS = 2048, DIST_SELECT_MOST = 4096 };
 
 typedef struct dist_selection {
     uint32_t prefix; /* the bits of the threshold that are known */
@@ -26,7 +26,7 @@ void dist_select_count(dist_selection *selection, const float *h, uint64_t n);
 void dist_select_narrow(dist_selection *selection);
 dist_threshold dist_select_end(const dist_selection *selection);
 
-/* All of it, for elements in one place. 0 < k <= n. */
+/* All of it, for elements in one place. 0 < k <= n <= DIST_SELECT_MOST. */
 dist_threshold dist_select(const float *h, uint64_t n, uint64_t k);
 
 #endif
