@@ -59,7 +59,7 @@ typedef struct side {
 static side scalar, vector;
 static char values[4 * MOST + 64];
 
-static uint64_t run(side *s, dist_type type, uint64_t count, uint64_t first, bool feedback)
+static uint64_t encode_with(side *s, dist_type type, uint64_t count, uint64_t first, bool feedback)
 {
     const dist_codec_position position = {.step = 7, .first = first, .stream = 3};
     return dist_frame_encode(&s->codec, type, values, feedback ? s->kept : NULL, count, &position, s->frame);
@@ -104,8 +104,8 @@ static void compare(int c, int simd, dist_type type, uint64_t count, uint64_t fi
     const uint64_t bytes = dist_codec_bytes(&scalar.codec, count),
                    kept = dist_feedback_bytes(scalar.codec.feedback, count);
     for (int round = 0; round < 2; round++) {
-        assert_int_equal(run(&scalar, type, count, first, feedback),
-                         run(&vector, type, count, first, feedback));
+        assert_int_equal(encode_with(&scalar, type, count, first, feedback),
+                         encode_with(&vector, type, count, first, feedback));
         expect_same("the frame", scalar.frame, vector.frame, bytes, codecs[c], simd, type, count);
         expect_same("the feedback", scalar.kept, vector.kept, kept, codecs[c], simd, type, count);
     }
