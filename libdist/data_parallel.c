@@ -60,6 +60,7 @@ dist_status dist_data_parallel_create(dist_context *context, const dist_paramete
         options = *given;
     setup = (dist_data_parallel_setup){
         .engine = context->engine,
+        .log = &context->log,
         .bucket_bytes = options.bucket_bytes,
         .first_bucket_bytes = options.first_bucket_bytes,
         .accumulate = options.accumulate > 1 ? options.accumulate : 1,
@@ -106,6 +107,24 @@ dist_status dist_data_parallel_stats_get(const dist_data_parallel *dp, dist_data
                          "dist_data_parallel_stats_get: the place for the figures is NULL");
     dist_dp_stats(dp, stats);
     return DIST_OK;
+}
+
+uint64_t dist_data_parallel_state_bytes(const dist_data_parallel *dp)
+{
+    return dp ? dist_dp_state_bytes(dp) : 0;
+}
+
+dist_status dist_data_parallel_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes)
+{
+    DIST_TRY(check_call(dp, NULL, __func__));
+    return dist_dp_state_save(dp, state, bytes);
+}
+
+dist_status dist_data_parallel_state_load(dist_data_parallel *dp, const void *const *part,
+                                          const uint64_t *bytes, int parts)
+{
+    DIST_TRY(check_call(dp, NULL, __func__));
+    return dist_dp_state_load(dp, part, bytes, parts);
 }
 
 dist_status dist_data_parallel_destroy(dist_data_parallel *dp)

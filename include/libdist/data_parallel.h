@@ -115,6 +115,48 @@ typedef struct dist_data_parallel_stats {
 DIST_API dist_status dist_data_parallel_stats_get(const dist_data_parallel *dp,
                                                   dist_data_parallel_stats *stats);
 
+/* What averages keep from step to step, so that training goes on from a checkpoint as if it had not ended: what the
+ * codec rounded away and is still owed to the weights (error feedback), powersgd's factors, and how many steps
+ * there were, on which random numbers and the steps without a codec (dense) depend. Each rank saves a part beside
+ * the optimizer's state; a later job loads the parts of all ranks:
+ *
+ *     bytes = dist_data_parallel_state_bytes(dp);                // each rank its own file, say
+ *     dist_data_parallel_state_save(dp, state, bytes);
+ *     ...
+ *     dist_data_parallel_create(...);                            // the same parameters
+ *     dist_data_parallel_state_load(dp, parts, sizes, count);    // before the first step
+ *
+ * A job of the same ranks, sites and options goes on bit for bit. Any other number of ranks or sites, other
+ * buckets, another codec or precision of feedback (ef=) will do too. Then what old site s owes becomes what new site
+ * s mod sites owes, and with powersgd rank by rank; when gradients are averaged it is multiplied by new ranks / old
+ * ranks, because it is a part of a sum that is divided by the ranks. What this job has no place for (ef=none, one
+ * site) is dropped, which log level info tells.
+ *
+ * A part has a header, CRC32C and float32 values, little endian: 4 bytes for each element of which a rank keeps
+ * feedback (it is not kept on one site; with algorithm hier a rank keeps that of its share of its site's sum). */
+
+/* Bytes of this rank's part. The same on all ranks is only whether it is 0: nothing is kept, on one site or with a
+ * codec without feedback and random numbers. Local. 0 for NULL. */
+DIST_API uint64_t dist_data_parallel_state_bytes(const dist_data_parallel *dp);
+
+/* Writes this rank's part to `state`, of which `bytes` are dist_data_parallel_state_bytes. Local; between steps:
+ * DIST_ERR_STATE when a gradient was made ready after the last average. Nothing changes but `state`, which stays the
+ * program's and may lie at any address. */
+DIST_API dist_status dist_data_parallel_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes);
+
+/* Replaces what is kept by what the parts of a job tell. Collective; blocking. part[0] to part[parts - 1], of bytes[i]
+ * bytes, are those that this rank hands in: its own, all of them, or none (then both arrays may be NULL), as long as
+ * each part of the job that saved them is handed in by one rank. Parts of 0 bytes count for nothing, and with none on
+ * any rank nothing changes. They stay the program's. When each rank hands in the part of its own number and all else
+ * is as it was, no values travel; otherwise every part goes to every rank.
+ *
+ * Errors come on all ranks alike, with what is kept as it was: DIST_ERR_FRAME when a part is truncated, damaged or
+ * none; DIST_ERR_MISMATCH when it is of other parameters (counts, types, names, order) or another reduction, of another
+ * save than the rest, missing, or there twice; DIST_ERR_STATE when a gradient was made ready after the last average;
+ * DIST_ERR_ARGUMENT for a NULL. The sentence names rank and part. */
+DIST_API dist_status dist_data_parallel_state_load(dist_data_parallel *dp, const void *const *part,
+                                                   const uint64_t *bytes, int parts);
+
 /* *identical: whether `bytes` at `data` are the same on every rank (weights after a step, say), compared by a
  * 64-bit hash, which *hash gets (of this rank; may be NULL). Collective; blocking. */
 DIST_API dist_status dist_replicas_identical(dist_context *context, const void *data, size_t bytes,

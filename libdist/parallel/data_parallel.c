@@ -257,6 +257,7 @@ static void count_step(dist_data_parallel *dp, double exposed)
         s->nonfinite += task->nonfinite;
     }
     s->steps++;
+    dp->steps++;
     s->exposed = exposed;
     s->communication = dist_seconds(union_of(dp->flight, dp->buckets));
     s->exposed_total += s->exposed;

@@ -11,6 +11,7 @@
 /* What the context decides; `spec` has algorithm, codec, tuning, topology and rank. */
 typedef struct dist_data_parallel_setup {
     dist_engine *engine;
+    const dist_log *log;
     dist_spec spec;
     uint64_t bucket_bytes;       /* 0: DIST_BUCKET_DEFAULT, at most an eighth of all gradients */
     uint64_t first_bucket_bytes; /* 0: 1 MiB */
@@ -25,6 +26,11 @@ void *dist_dp_gradient(const dist_data_parallel *dp, size_t i);
 dist_status dist_dp_ready(dist_data_parallel *dp, size_t i);
 dist_status dist_dp_wait(dist_data_parallel *dp);
 void dist_dp_stats(const dist_data_parallel *dp, dist_data_parallel_stats *stats);
+/* feedback.c */
+uint64_t dist_dp_state_bytes(const dist_data_parallel *dp);
+dist_status dist_dp_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes);
+/* feedback_load.c */
+dist_status dist_dp_state_load(dist_data_parallel *dp, const void *const *part, const uint64_t *bytes, int parts);
 dist_status dist_dp_destroy(dist_data_parallel *dp);
 
 #endif

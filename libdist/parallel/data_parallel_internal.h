@@ -36,7 +36,8 @@ struct dist_data_parallel {
     dist_bucket *bucket;
     dist_flight *flight;
     size_t buckets;
-    int *round; /* how often each gradient became ready since the last average */
+    int *round;     /* how often each gradient became ready since the last average */
+    uint64_t steps; /* averaged so far, by the jobs whose state was loaded too */
     dist_data_parallel_stats stats;
 };
 
