@@ -8,24 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agree.h"
+#include "checkpoint.h"
 #include "layers.h"
 #include "train.h"
 
 enum { EXIT_TRAINING = 1, EXIT_USAGE = 2 };
-
-/* All ranks go on, or none: the lowest rank with something to complain about prints it. */
-static bool all_agree(dist_context *context, bool well, const char *sentence)
-{
-    const int rank = dist_rank(context), ranks = dist_ranks(context);
-    double first = well ? ranks : rank;
-    if (dist_reduce_scalars(context, &first, 1, DIST_MIN) < 0) {
-        fprintf(stderr, "train_gpt: rank %d: %s\n", rank, dist_last_error());
-        return false;
-    }
-    if ((int)first == rank)
-        fprintf(stderr, "train_gpt: %s%s\n", sentence, ranks > 1 ? " (no rank goes on)" : "");
-    return (int)first == ranks;
-}
 
 /* Ranks that disagree on how long or on what to train would wait for each other at different places. */
 static bool same_on_all(dist_context *context, const void *data, size_t bytes, const char *what)
@@ -47,7 +35,8 @@ static bool same_job(dist_context *context, const gpt_options *options, const gp
         (double)options->context, (double)options->batch,    (double)options->accumulate,
         (double)options->steps,   (double)options->seed,     options->learning_rate,
         (double)options->warmup,  options->decay,            options->weight_decay, (double)options->untied,
-        (double)options->bucket,  (double)options->validate, (double)trainer->text.count};
+        (double)options->bucket,  (double)options->validate, (double)trainer->text.count,
+        (double)(options->save != NULL), (double)(options->load != NULL)};
     return same_on_all(context, numbers, sizeof numbers, "options, or texts of different lengths") &&
            same_on_all(context, trainer->text.bytes, trainer->text.count + trainer->text.held, "texts");
 }
@@ -74,22 +63,32 @@ static gpt_report describe(const dist_context *context, const gpt_options *optio
                         .validation = -1};
 }
 
-/* Trains and writes the report to `file`, which is NULL on all ranks but the first. */
+/* Trains, and writes what was asked for; the report to `file`, which is NULL on all ranks but the first. */
 static int train_and_report(dist_context *context, gpt_trainer *trainer, gpt_report *report, FILE *file)
 {
     const int rank = dist_rank(context);
-    if (gpt_train(trainer, context, report) < 0) {
+    const gpt_options *options = trainer->options;
+    if (gpt_trainer_start(trainer, context) < 0) {
         fprintf(stderr, "train_gpt: rank %d: %s\n", rank, dist_last_error());
         return EXIT_TRAINING;
     }
-    if (!report->identical && rank == 0)
-        fprintf(stderr, "train_gpt: after step %zu the ranks have different weights\n",
-                report->history.steps);
-    if (file && !gpt_report_write(report, file)) {
-        perror("train_gpt: cannot write the report");
+    if (options->load && !gpt_checkpoint_load(trainer, options->load))
+        return EXIT_USAGE;
+    if (gpt_train(trainer, report) < 0) {
+        fprintf(stderr, "train_gpt: rank %d: %s\n", rank, dist_last_error());
         return EXIT_TRAINING;
     }
-    return report->identical ? EXIT_SUCCESS : EXIT_TRAINING;
+    bool well = report->identical;
+    if (!well && rank == 0)
+        fprintf(stderr, "train_gpt: after step %zu the ranks have different weights\n",
+                trainer->done + report->history.steps);
+    if (well && options->save)
+        well = gpt_checkpoint_save(trainer, options->save, options->steps);
+    if (file && !gpt_report_write(report, file)) {
+        perror("train_gpt: cannot write the report");
+        well = false;
+    }
+    return well ? EXIT_SUCCESS : EXIT_TRAINING;
 }
 
 /* Opens, on the first rank, the file that an option names. False, and a sentence, when it cannot be written. */
@@ -116,7 +115,7 @@ static int run(dist_context *context, const gpt_options *options)
     well = well && open_on_first(context, "report", options->report, "w", &file, sentence, sizeof sentence) &&
            open_on_first(context, "dump-gradients", options->dump_gradients, "wb", &trainer.dump, sentence,
                          sizeof sentence);
-    if (all_agree(context, well, sentence) && same_job(context, options, &trainer))
+    if (gpt_all_agree(context, well, sentence) && same_job(context, options, &trainer))
         code = train_and_report(context, &trainer, &report, file);
     if (file)
         fclose(file);
@@ -149,7 +148,7 @@ int main(int argc, char **argv)
         return EXIT_TRAINING;
     }
     int code = EXIT_USAGE;
-    if (all_agree(context, parsed, sentence))
+    if (gpt_all_agree(context, parsed, sentence))
         code = run(context, &options);
     if (dist_finalize(context) < 0) {
         fprintf(stderr, "train_gpt: %s\n", dist_last_error());

@@ -23,6 +23,7 @@ typedef struct gpt_options {
     size_t bucket;            /* 0: the library's choice */
     size_t validate;          /* 0: never */
     const char *report, *trace;
+    const char *save, *load;    /* NULL: not */
     const char *dump_gradients; /* NULL: not */
     size_t dump_step;           /* counted from 1 */
     const char *progress;

@@ -214,7 +214,7 @@ static dist_status validate(gpt_trainer *t, double *loss)
 static dist_status train(gpt_trainer *t, const gpt_progress *progress, gpt_report *report)
 {
     const gpt_options *options = t->options;
-    for (size_t step = 0; step < options->steps && report->identical; step++) {
+    for (size_t step = t->done; step < options->steps && report->identical; step++) {
         double *figures = gpt_history_next(&report->history);
         dist_status status = train_step(t, step, figures);
         if (status == DIST_OK)
@@ -245,20 +245,22 @@ static void print_start(const gpt_trainer *t, const gpt_report *report)
     fflush(stdout);
 }
 
-dist_status gpt_train(gpt_trainer *trainer, dist_context *context, gpt_report *report)
+dist_status gpt_trainer_start(gpt_trainer *trainer, dist_context *context)
 {
-    const gpt_progress progress = gpt_progress_start(trainer->options, dist_rank(context));
-    gpt_model *model = &trainer->model;
+    const gpt_model *model = &trainer->model;
     trainer->context = context;
-    dist_status status = register_parameters(trainer);
+    const dist_status status = register_parameters(trainer);
     if (status < 0)
         return status;
     /* libm may differ from machine to machine: only one rank's first weights count */
-    status = dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL);
-    if (status < 0)
-        return status;
+    return dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL);
+}
+
+dist_status gpt_train(gpt_trainer *trainer, gpt_report *report)
+{
+    const gpt_progress progress = gpt_progress_start(trainer->options, dist_rank(trainer->context));
     dist_data_parallel_stats stats;
-    status = dist_data_parallel_stats_get(trainer->averages, &stats);
+    const dist_status status = dist_data_parallel_stats_get(trainer->averages, &stats);
     if (status < 0)
         return status;
     report->buckets = stats.buckets;

@@ -19,6 +19,7 @@ typedef struct gpt_trainer {
     dist_parameter *list;            /* the model's parameters as libdist is told of them */
     dist_context *context;
     dist_data_parallel *averages;
+    size_t done;   /* steps, by jobs before this one */
     FILE *dump;    /* gets the gradients of options->dump_step; NULL: none are wanted here */
     bool dump_now; /* the pass that goes on completes them */
     bool dump_failed;
@@ -31,8 +32,11 @@ bool gpt_trainer_create(gpt_trainer *trainer, const gpt_options *options, int ra
                         size_t sentence_size);
 void gpt_trainer_destroy(gpt_trainer *trainer);
 
-/* Trains from rank 0's first weights and fills in the report. Collective. Replicas that differ end the
+/* Registers the parameters and takes rank 0's first weights. Collective. */
+dist_status gpt_trainer_start(gpt_trainer *trainer, dist_context *context);
+
+/* Trains to the last step and fills in the report, once started. Collective. Replicas that differ end the
  * training: report->identical says so. */
-dist_status gpt_train(gpt_trainer *trainer, dist_context *context, gpt_report *report);
+dist_status gpt_train(gpt_trainer *trainer, gpt_report *report);
 
 #endif
