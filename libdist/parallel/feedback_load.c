@@ -369,7 +369,6 @@ static void free_load(load *l)
     free(l->part);
     dist_kept_places_free(&l->places);
     free(l->buffer);
-    free(l->places.kept_in);
     free(l->opinion);
     free(l->entry);
 }
