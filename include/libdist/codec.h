@@ -180,15 +180,15 @@ DIST_API dist_status dist_codec_frame_read(const void *frame, uint64_t bytes, di
 
 /* Codecs of values that lie in the memory of a CUDA device
  *
- * The same bytes, bit for bit. Only queued: each call puts its work on `stream` (a cudaStream_t; NULL: the default
- * stream) of the current device and returns; it neither waits nor allocates, and errors of the work itself are CUDA's to
- * tell. All pointers but `frame` arrays are device pointers (or host memory that the device can reach) and stay in use
- * until the work is done. Frames and the workspace are aligned to 16 bytes, values to their type, feedback to 4 bytes
- * (bf16: 2). Two calls that are on their way at once need a workspace each.
+ * The same bytes, bit for bit. Only queued: each call puts its work on `stream` (a cudaStream_t; NULL: the
+ * default stream) of the current device and returns; it neither waits nor allocates, and errors of the work
+ * itself are CUDA's to tell. All pointers but `frame` arrays are device pointers (or host memory that the device
+ * can reach) and stay in use until the work is done. Frames and the workspace are aligned to 16 bytes, values to
+ * their type, feedback to 4 bytes (bf16: 2). Two calls that are on their way at once need a workspace each.
  *
- * The kernels lie in a plugin, libdist_cuda, opened at the first call of these: the file that DIST_CUDA_PLUGIN names,
- * else the one beside libdist, else the one that the loader finds. Without it, a driver or a device they are
- * DIST_ERR_UNSUPPORTED, with the reason. */
+ * The kernels lie in a plugin, libdist_cuda, opened at the first call of these: the file that DIST_CUDA_PLUGIN
+ * names, else the one beside libdist, else the one that the loader finds. Without it, a driver or a device they
+ * are DIST_ERR_UNSUPPORTED, with the reason. */
 
 /* Whether they can be used: DIST_OK or DIST_ERR_UNSUPPORTED. Creates no CUDA context. */
 DIST_API dist_status dist_codec_cuda_available(void);
@@ -203,9 +203,9 @@ DIST_API dist_status dist_codec_cuda_encode(const dist_codec *codec, dist_type t
                                             const dist_codec_position *position, void *frame,
                                             uint64_t *nonfinite, void *workspace, void *stream);
 
-/* dist_codec_decode_sum, and with `add` values = values + sum / divisor. The array `frame` is on the host and is read before
- * the call returns. Frames are not checked: they must come from an encoder of this codec with this count, or have
- * passed dist_codec_check. */
+/* dist_codec_decode_sum, and with `add` values = values + sum / divisor. The array `frame` is on the host and is
+ * read before the call returns. Frames are not checked: they must come from an encoder of this codec with this
+ * count, or have passed dist_codec_check. */
 DIST_API dist_status dist_codec_cuda_decode_sum(const dist_codec *codec, const void *const *frame, int frames,
                                                 int divisor, bool add, dist_type type, uint64_t count,
                                                 void *values, void *stream);
