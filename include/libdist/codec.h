@@ -80,8 +80,8 @@
  *     sr             Philox4x32-10 keyed by (seed, step, stream), counter = index of the element (Salmon et al. 2011)
  *
  * A block with a NaN or an infinity is sent as NaN with codes 0, leaves its feedback unchanged, and decodes to
- * NaN (none, bf16, fp16 and topk: the element alone). A block whose scale is 0 has codes 0. Every NaN that is
- * computed is the same pattern.
+ * NaN (none, bf16, fp16 and topk: the element alone; in bf16 and fp16 also one that rounds to infinity). A block
+ * whose scale is 0 has codes 0. Every NaN that is computed is the same pattern.
  *
  * Error bounds: |decoded - h| <= b for every element of a finite block, where b follows from its scale:
  *
