@@ -12,6 +12,11 @@ static uint64_t padded_bytes(const dist_parameter *parameter)
     return (bytes + GRADIENT_ALIGNMENT - 1) / GRADIENT_ALIGNMENT * GRADIENT_ALIGNMENT;
 }
 
+uint64_t dist_parameter_span(const dist_parameter *parameter)
+{
+    return padded_bytes(parameter) / dist_type_bytes(parameter->type);
+}
+
 /* Nothing is left to hide the last bucket behind: cuts about `bytes` off its end, if something stays before them. */
 static size_t cut_last(const dist_parameter *parameters, uint64_t bytes, dist_placement *place,
                        size_t buckets)

@@ -18,6 +18,10 @@ typedef struct dist_placement {
 size_t dist_buckets_place(const dist_parameter *parameters, size_t n, uint64_t first, uint64_t bytes,
                           dist_placement *place);
 
+/* Elements of a bucket that belong to a parameter, with those of the gap behind it: the next one begins at a cache
+ * line. The last of a bucket has no gap. */
+uint64_t dist_parameter_span(const dist_parameter *parameter);
+
 /* A number that differs when ranks give the parameters of a bucket different counts, types or rows. */
 unsigned dist_bucket_shapes(size_t bucket, const dist_parameter *parameters, const dist_placement *place,
                             size_t n);

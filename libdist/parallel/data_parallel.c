@@ -267,6 +267,19 @@ static void count_step(dist_data_parallel *dp, double exposed)
     s->bytes_across_total += s->bytes_across;
 }
 
+/* What a codec put behind a gradient, a NaN of its block or the rest of a rotation, must not be sent as one. */
+static void clear_gaps(const dist_data_parallel *dp)
+{
+    for (size_t i = 0; i < dp->parameters; i++) {
+        const dist_bucket *b = &dp->bucket[dp->place[i].bucket];
+        const uint64_t size = dist_type_bytes(b->type),
+                       begin = dp->place[i].offset + dp->parameter[i].count * size;
+        const uint64_t end = dp->place[i].offset + dist_parameter_span(&dp->parameter[i]) * size;
+        if (begin < b->bytes)
+            memset(b->memory + begin, 0, (end < b->bytes ? end : b->bytes) - begin);
+    }
+}
+
 dist_status dist_dp_wait(dist_data_parallel *dp)
 {
     int64_t began = dist_now();
@@ -275,6 +288,7 @@ dist_status dist_dp_wait(dist_data_parallel *dp)
     DIST_TRY(check_all_ready(dp));
     for (size_t b = 0; b < dp->buckets; b++)
         DIST_TRY(dist_task_wait(dist_bucket_task(&dp->bucket[b]), 0));
+    clear_gaps(dp);
     for (size_t b = 0; b < dp->buckets; b++)
         dp->bucket[b].missing = dp->bucket[b].parameters;
     memset(dp->ready, 0, dp->parameters * sizeof *dp->ready);

@@ -31,7 +31,8 @@ static dist_kept kept_of(const walk *w, const dist_op *op)
                        .elements = op->count};
 }
 
-/* An encode takes its values from the bucket, where several parameters may lie in them, and gaps between. */
+/* An encode takes its values from the bucket, where several parameters may lie in them. What is kept of the gap behind
+ * one comes with it: a rotation moves a part of what it rounds away there. */
 static void visit_encode(const walk *w, const dist_op *op)
 {
     const dist_data_parallel *dp = w->dp;
@@ -41,9 +42,10 @@ static void visit_encode(const walk *w, const dist_op *op)
     kept.segment.kind = op->stream & 1 ? DIST_KEPT_SUM : DIST_KEPT_SITE;
     if (kept.segment.kind == DIST_KEPT_SITE)
         kept.segment.owner = (uint64_t)dp->setup.spec.topology->place[dp->setup.spec.rank].site;
-    for (uint64_t i = 0, first = 0; i < dp->parameters; first += dp->parameter[i++].count) {
-        const uint64_t here = dp->place[i].offset / size, after = here + dp->parameter[i].count;
-        const uint64_t from = begin > here ? begin : here, to = end < after ? end : after;
+    for (uint64_t i = 0, first = 0, span; i < dp->parameters; i++, first += span) {
+        span = dist_parameter_span(&dp->parameter[i]);
+        const uint64_t here = dp->place[i].offset / size;
+        const uint64_t from = begin > here ? begin : here, to = least(end, here + span);
         if (dp->place[i].bucket != w->bucket || from >= to)
             continue;
         kept.segment.first = first + from - here;
@@ -59,13 +61,14 @@ static uint64_t matrix_at(const walk *w, dist_slice slice)
     const dist_data_parallel *dp = w->dp;
     uint64_t first = 0;
     uint32_t user = 0;
-    for (size_t i = 0; i < dp->parameters; first += dp->parameter[i++].count) {
+    for (size_t i = 0; i < dp->parameters; i++) {
         const dist_parameter *p = &dp->parameter[i];
-        if (dp->place[i].bucket != w->bucket || p->count == 0)
-            continue;
-        user += p->gradient != NULL;
-        if (p->gradient ? slice.buffer == user : slice.buffer == 0 && slice.offset == dp->place[i].offset)
+        const bool here = dp->place[i].bucket == w->bucket && p->count > 0;
+        user += here && p->gradient;
+        if (here &&
+            (p->gradient ? slice.buffer == user : slice.buffer == 0 && slice.offset == dp->place[i].offset))
             break;
+        first += dist_parameter_span(p);
     }
     return first;
 }
@@ -232,7 +235,7 @@ dist_part dist_part_of(const dist_data_parallel *dp)
                       .reduction = spec->reduction,
                       .parameters = (uint32_t)dp->parameters};
     for (size_t i = 0; i < dp->parameters; i++) {
-        part.elements += dp->parameter[i].count;
+        part.elements += dist_parameter_span(&dp->parameter[i]);
         part.hash = hash_word(hash_word(part.hash, dp->parameter[i].count), dp->parameter[i].type);
         for (const char *c = dp->name[i]; *c; c++)
             part.hash = hash_word(part.hash, (unsigned char)*c);

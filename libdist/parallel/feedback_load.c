@@ -89,9 +89,8 @@ static dist_status check_parameters(const load *l, int number, const dist_part *
     const dist_part own = dist_part_of(l->dp);
     if (part->parameters != own.parameters || part->elements != own.elements)
         return dist_fail(DIST_ERR_MISMATCH,
-                         "part %d was saved with %" PRIu32 " parameters of %" PRIu64
-                         " elements, but this job has "
-                         "%" PRIu32 " of %" PRIu64,
+                         "part %d was saved with %" PRIu32 " parameters of about %" PRIu64
+                         " elements, but this job has %" PRIu32 " of %" PRIu64,
                          number, part->parameters, part->elements, own.parameters, own.elements);
     if (part->hash != own.hash)
         return dist_fail(DIST_ERR_MISMATCH,

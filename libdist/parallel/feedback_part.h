@@ -1,13 +1,14 @@
 /* The bytes of a part: what one rank of a job kept in its averages from step to step.
  *
- * A part is read by jobs of any number of ranks and sites, so it names elements as the program does: by their index
- * when all parameters are laid end to end in the order of registration. All integers are little endian.
+ * A part is read by jobs of any number of ranks and sites, so it names elements by their index when all parameters
+ * are laid out in the order of registration, each with the gap that fills up its last 64 bytes. All integers are
+ * little endian.
  *
  *     byte  0  4  magic       "DISE"
  *           4  4  version     1
  *           8  8  bytes       of the part
  *          16  8  hash        of the parameters: counts, types and names
- *          24  8  elements    of all parameters
+ *          24  8  elements    of all parameters, with gaps
  *          32  8  steps       averaged so far
  *          40  4  ranks       of the job that wrote it
  *          44  4  rank        which of them wrote it

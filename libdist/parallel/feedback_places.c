@@ -33,7 +33,8 @@ static void note_kept(dist_kept_places *p)
         const dist_kept *kept = &p->place[t].kept;
         if (kept->segment.kind == DIST_KEPT_SITE || kept->segment.kind == DIST_KEPT_SUM)
             p->kept_in[2 * kept->bucket + (kept->segment.kind == DIST_KEPT_SUM)] = 1;
-        for (uint64_t i = 0, first = 0; i < p->dp->parameters; first += p->dp->parameter[i++].count)
+        for (uint64_t i = 0, first = 0; i < p->dp->parameters;
+             first += dist_parameter_span(&p->dp->parameter[i++]))
             if (kept->segment.kind == DIST_KEPT_MATRIX && first == kept->segment.first &&
                 p->dp->parameter[i].count == kept->segment.count)
                 p->matrix[i] = true;
@@ -93,7 +94,7 @@ static void count_dropped(dist_kept_places *p, uint64_t first, uint64_t n, const
     const dist_data_parallel *dp = p->dp;
     float value;
     for (uint64_t i = 0, begin = 0, end; i < dp->parameters; i++, begin = end) {
-        end = begin + dp->parameter[i].count;
+        end = begin + dist_parameter_span(&dp->parameter[i]);
         for (uint64_t at = first > begin ? first : begin;
              !p->matrix[i] && !p->kept_in[2 * dp->place[i].bucket] && at < end && at < first + n; at++) {
             memcpy(&value, values + sizeof value * (at - first), sizeof value);
@@ -131,7 +132,7 @@ static float bounded(float value)
     return isfinite(value) ? value : 0;
 }
 
-/* Places [begin, end) are all of one op. Gaps between parameters have nothing to keep. */
+/* Places [begin, end) are all of one op. What no parameter gave is 0. */
 static void store_op(const dist_kept_places *p, size_t begin, size_t end)
 {
     const dist_kept *kept = &p->place[begin].kept;
