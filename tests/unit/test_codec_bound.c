@@ -130,6 +130,25 @@ static void bounds_hold_and_are_near(void **state)
     }
 }
 
+/* Halfway between the two largest codes, where a quotient of 126.5 and its product are rounded the most: beyond half a
+ * scale, and within the bound. */
+static void ties_of_large_codes(void **state)
+{
+    (void)state;
+    stream draw = {3};
+    unsigned beyond = 0;
+    for (int round = 0; round < 4000; round++) {
+        float x[16];
+        x[0] = 1.5f + draw_unit(&draw) * 0.5f;
+        for (int i = 1; i < 16; i++)
+            x[i] = beside(&draw, x[0] / 127.0f * (126.5f - (float)(i % 3)));
+        beyond += part_of_bound("int8", x, 16, "ties") > 1 / (1 + 0x1p-15);
+        part_of_bound("int8:sr", x, 16, "ties");
+        part_of_bound("int4", x, 16, "ties");
+    }
+    assert_true(beyond > 0);
+}
+
 /* The page's formulas, for one block each. */
 static void bounds_follow_from_scales(void **state)
 {
@@ -190,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_hold_and_are_near),
+        cmocka_unit_test(ties_of_large_codes),
         cmocka_unit_test(bounds_follow_from_scales),
         cmocka_unit_test(saturated_scales_have_none),
     };
