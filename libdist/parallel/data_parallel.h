@@ -30,7 +30,8 @@ void dist_dp_stats(const dist_data_parallel *dp, dist_data_parallel_stats *stats
 uint64_t dist_dp_state_bytes(const dist_data_parallel *dp);
 dist_status dist_dp_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes);
 /* feedback_load.c */
-dist_status dist_dp_state_load(dist_data_parallel *dp, const void *const *part, const uint64_t *bytes, int parts);
+dist_status dist_dp_state_load(dist_data_parallel *dp, const void *const *part, const uint64_t *bytes,
+                               int parts);
 dist_status dist_dp_destroy(dist_data_parallel *dp);
 
 #endif

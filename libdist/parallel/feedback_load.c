@@ -279,15 +279,12 @@ static dist_status list_parts(load *l)
     return DIST_OK;
 }
 
-static void unpack(load *l, bool factors)
+static void unpack(load *l)
 {
     const uint32_t *from = l->buffer;
     dist_kept_slice s;
     for (memcpy(&s, from, sizeof s); s.n > 0; memcpy(&s, from, sizeof s)) {
-        const char *values = (const char *)(from + SLICE_WORDS);
-        if (s.segment.kind != DIST_KEPT_FACTOR || factors) { /* all ranks wrote the same */
-            dist_kept_give(&l->places, &l->job, &s, values);
-        }
+        dist_kept_give(&l->places, &l->job, &s, (const char *)(from + SLICE_WORDS));
         from += SLICE_WORDS + s.n;
     }
 }
@@ -306,7 +303,7 @@ static dist_status move_all(load *l)
                 pack(l, (int)e->number, &at, &from, true);
             status = dist_task_run(task);
             if (status >= 0)
-                unpack(l, p == 0);
+                unpack(l);
         }
         dist_status ended = dist_task_destroy(task);
         DIST_TRY(status < 0 ? status : ended);

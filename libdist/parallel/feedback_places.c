@@ -64,6 +64,7 @@ void dist_kept_places_free(dist_kept_places *p)
     free(p->matrix);
 }
 
+/* All ranks wrote the same one. */
 static void take_factor(const dist_kept_places *p, dist_kept_place *to, const dist_kept_slice *slice,
                         const char *values)
 {
