@@ -146,7 +146,7 @@ static void sparse_chunks(void **state)
         {200, 4, 48, 1, 13, NOT_RISING},
         {200, 4, 49, 1, 0xc1, "an index lies beyond the end of its chunk"},
         {200, 4, 52, 2, 0x0c80, "an index lies beyond the end of its chunk"}, /* 200 */
-        {200, 2, 64, 1, 0x15, NOT_RISING}, /* a code where no index is */
+        {200, 2, 64, 1, 0x15, NOT_RISING},                                    /* a code where no index is */
         {200, 2, 64, 1, 0x80, NOT_RISING},
         {130, 3, 52, 1, 0x10, UNUSED},
         {130, 3, 64, 1, 0x40, UNUSED},
