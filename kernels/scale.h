@@ -49,7 +49,7 @@ static inline DIST_HD float dist_e8m0_reciprocal(uint8_t e)
     return dist_e8m0_to_float((uint8_t)(e == DIST_E8M0_NAN ? DIST_E8M0_NAN : 254u - e));
 }
 
-/* `peak_bits` is that of all finite blocks of the frame. */
+/* `peak_bits` is that of all finite elements of the frame. */
 static inline DIST_HD float dist_nvfp4_global(uint32_t peak_bits)
 {
     if (peak_bits >= DIST_INFINITY_BITS)

@@ -17,12 +17,12 @@
  *     sparseloco[:dense=S]          .028       fp32  up to 64 of the largest in 4096 as +-lo or +-hi, others as 0
  *     powersgd[:rank=R][:dense=S]   -          fp32  a product of two matrices of rank R (4)
  *
- * N is a power of two from 16 to 4096. Every string may end in `:ef=fp32`, `:ef=bf16`, `:ef=int8` or `:ef=none`:
- * whether what an encode rounds away is kept and added before the next encode of the same elements, and in which
- * precision. `:sr` rounds stochastically, without bias; it and the rotation take `:seed=S` (0 to 2^64 - 1). In
- * data parallel the first S steps go without the codec (`:dense=S`; powersgd: 10, else 0): early gradients change
- * too fast to be put off. powersgd is linear: it has no frames, sums are made of its matrices, and
- * data_parallel.h runs it; the calls below refuse it.
+ * N is a power of two from 16 to 4096. Every string but powersgd's may end in `:ef=fp32`, `:ef=bf16`, `:ef=int8`
+ * or `:ef=none`: whether what an encode rounds away is kept and added before the next encode of the same
+ * elements, and in which precision. `:sr` rounds stochastically, without bias; it and the rotation take `:seed=S`
+ * (0 to 2^64 - 1). In data parallel the first S steps go without the codec (`:dense=S`; powersgd: 10, else 0):
+ * early gradients change too fast to be put off. powersgd is linear: it has no frames, sums are made of its
+ * matrices, and data_parallel.h runs it; the calls below refuse it.
  *
  * A program only names a codec (dist_context_options.codec, dist_data_parallel_options.codec). The calls below
  * are for those who want the arithmetic itself: they need no context, do not block, may be called from any

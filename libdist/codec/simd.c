@@ -4,10 +4,16 @@
 
 /* Whether this CPU has the instructions of avx2.c and avx512.c. */
 #if defined(__x86_64__)
+#include <cpuid.h>
+
+static bool has_f16c(void) /* clang 14 cannot be asked by name */
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
 static bool has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
-           __builtin_cpu_supports("popcnt");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && has_f16c();
 }
 static bool has_avx512(void)
 {
