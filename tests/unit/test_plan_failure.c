@@ -123,7 +123,7 @@ static void test_start_while_it_fails(void **state)
     (void)state;
     for (int round = 0; round < 50; round++) {
         rank_state alone;
-        on_net(fake_net_create(1), run_racing, true, 0.002, &alone);
+        on_net(fake_net_create(1), run_racing, true, 0.02, &alone);
     }
 }
 
