@@ -48,17 +48,17 @@
  * between are 0. Four-bit codes lie two in a byte, the even element in the low half; unused bits are 0. The last
  * block may be partial.
  *
- *     none, bf16, fp16  count values
- *     int8, int4        scales of all blocks; codes in two's complement
- *     int4:hadamard     float32 scales; codes: bit 3 negative, the rest which centroid (a partial block is padded with
- *                       zeros to the next power of two, at least 2)
- *     mxfp8, mxfp4      E8M0 scales, a byte each; codes
- *     nvfp4             the frame's float32 scale; E4M3 scales, a byte each; codes
- *     topk              kept uint32 indices, rising; kept float32 values
- *     sparseloco        float16 lo and hi of each chunk; indices in their chunk, 12 bits each, two in 3 bytes, the first
- *                       in the low 12 bits; codes of 2 bits, four in a byte from the low bits: bit 0 hi, bit 1 negative.
- *                       A chunk of n elements has ceil(n/64) places for indices and codes, in whole bytes; places at its
- *                       end that are not used are 0
+ *   none, bf16, fp16  count values
+ *   int8, int4        scales of all blocks; codes in two's complement
+ *   int4:hadamard     float32 scales; codes: bit 3 negative, the rest which centroid (a partial block is padded with
+ *                     zeros to the next power of two, at least 2)
+ *   mxfp8, mxfp4      E8M0 scales, a byte each; codes
+ *   nvfp4             the frame's float32 scale; E4M3 scales, a byte each; codes
+ *   topk              kept uint32 indices, rising; kept float32 values
+ *   sparseloco        float16 lo and hi of each chunk; indices in their chunk, 12 bits each, two in 3 bytes, the first
+ *                     in the low 12 bits; codes of 2 bits, four in a byte from the low bits: bit 0 hi, bit 1 negative.
+ *                     A chunk of n elements has ceil(n/64) places for indices and codes, in whole bytes; places at its
+ *                     end that are not used are 0
  *
  * A frame has one right form, so decoders check all of it before they write: header, checksum, zero bits, scales
  * that an encoder can write (never negative or infinite; NaN in one form, with codes 0), codes within +-qmax,
@@ -66,18 +66,18 @@
  *
  * The arithmetic, in float32 with one rounding each, for h = x + feedback (sparseloco: x + 0.95 feedback):
  *
- *     int8, int4     scale = max|h| * (1/qmax) in the scale's type; q = clamp(rint(h / scale), -qmax, qmax), ties to even
- *     mxfp8, mxfp4   2^x = max|h| * (1/max) rounded up to a power of two, max = 448 or 6; code = nearest(h * 2^-x),
- *                    saturating
- *     nvfp4          g = max|h| of the frame * (1/2688); d = E4M3(max|h| * (1/6) / g); code = E2M1(h / (d g)), saturating
- *     int4:hadamard  x = H(signs * h); c = nearest centroid to x sqrt(N)/|x|; scale = |x|^2 / (N <c, x>); decoded =
- *                    signs * H(c) * scale (EDEN, Vargaftik et al. 2022). With sr c is one of the two nearest, and scale =
- *                    |x| / N^1.5
- *     topk           the kept largest |h|, equal ones by lowest index; index and value of each
- *     sparseloco     of the 64 largest of each 4096 that are not 0, hi is the largest and lo the 32nd (of fewer, the
- *                    middle one); from (lo+hi)/2 on as hi, from lo/2 on as lo, below not at all
- *     feedback'      = h - decoded
- *     sr             Philox4x32-10 keyed by (seed, step, stream), counter = index of the element (Salmon et al. 2011)
+ *   int8, int4     scale = max|h| * (1/qmax) in the scale's type; q = clamp(rint(h / scale), -qmax, qmax), ties to even
+ *   mxfp8, mxfp4   2^x = max|h| * (1/max) rounded up to a power of two, max = 448 or 6; code = nearest(h * 2^-x),
+ *                  saturating
+ *   nvfp4          g = max|h| of the frame * (1/2688); d = E4M3(max|h| * (1/6) / g); code = E2M1(h / (d g)), saturating
+ *   int4:hadamard  x = H(signs * h); c = nearest centroid to x sqrt(N)/|x|; scale = |x|^2 / (N <c, x>); decoded =
+ *                  signs * H(c) * scale (EDEN, Vargaftik et al. 2022). With sr c is one of the two nearest, and scale =
+ *                  |x| / N^1.5
+ *   topk           the kept largest |h|, equal ones by lowest index; index and value of each
+ *   sparseloco     of the 64 largest of each 4096 that are not 0, hi is the largest and lo the 32nd (of fewer, the
+ *                  middle one); from (lo+hi)/2 on as hi, from lo/2 on as lo, below not at all
+ *   feedback'      = h - decoded
+ *   sr             Philox4x32-10 keyed by (seed, step, stream), counter = index of the element (Salmon et al. 2011)
  *
  * A block with a NaN or an infinity is sent as NaN with codes 0, leaves its feedback unchanged, and decodes to
  * NaN (none, bf16, fp16 and topk: the element alone; in bf16 and fp16 also one that rounds to infinity). A block
