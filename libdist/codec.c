@@ -94,7 +94,7 @@ dist_status dist_codec_encode(const dist_codec *codec, dist_type type, const voi
     DIST_TRY(check_there("dist_codec_encode", values, "values", count));
     if (!frame)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_codec_encode: the frame is NULL");
-    if (position && position->first > UINT64_MAX - DIST_CODEC_MAX_COUNT)
+    if (position && position->first > UINT64_MAX - count)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_codec_encode: position->first is %" PRIu64 ", beyond any vector",
                          position->first);
     const uint64_t blocks = dist_frame_encode(codec, type, values, feedback, count, position, frame);

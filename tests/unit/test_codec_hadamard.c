@@ -138,8 +138,13 @@ static void rotations_follow_the_position(void **state)
 {
     (void)state;
     static const dist_codec_position positions[] = {
-        {0, 0, 0},          {1, 0, 0},          {0, 1, 0},          {0, 0, 1},
-        {1ull << 32, 0, 0}, {0, 1ull << 40, 0}, {0, UINT64_MAX, 0},
+        {0, 0, 0},
+        {1, 0, 0},
+        {0, 1, 0},
+        {0, 0, 1},
+        {1ull << 32, 0, 0},
+        {0, 1ull << 40, 0},
+        {0, UINT64_MAX - 4096, 0},
     };
     enum { POSITIONS = sizeof positions / sizeof *positions };
     uint32_t seeds[POSITIONS + 1];
