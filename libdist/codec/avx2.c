@@ -27,6 +27,11 @@ PRIMITIVE void store(float *to, vec v)
     _mm256_storeu_ps(to, v.a);
     _mm256_storeu_ps(to + 8, v.b);
 }
+PRIMITIVE void store_past(float *to, vec v)
+{
+    _mm256_stream_ps(to, v.a);
+    _mm256_stream_ps(to + 8, v.b);
+}
 PRIMITIVE vec all(float value)
 {
     return (vec){_mm256_set1_ps(value), _mm256_set1_ps(value)};
@@ -331,6 +336,12 @@ PRIMITIVE vec from_halves(ivec codes)
     return (vec){_mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
                  _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1))};
 }
+
+static void settle(void)
+{
+    _mm_sfence();
+}
+#define SETTLE settle
 
 #include "codec/vector.h"
 

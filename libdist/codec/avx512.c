@@ -22,6 +22,10 @@ PRIMITIVE void store(float *to, vec v)
 {
     _mm512_storeu_ps(to, v);
 }
+PRIMITIVE void store_past(float *to, vec v)
+{
+    _mm512_stream_ps(to, v);
+}
 PRIMITIVE vec all(float value)
 {
     return _mm512_set1_ps(value);
@@ -260,6 +264,12 @@ PRIMITIVE vec from_halves(ivec codes)
 {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(codes));
 }
+
+static void settle(void)
+{
+    _mm_sfence();
+}
+#define SETTLE settle
 
 #include "codec/vector.h"
 

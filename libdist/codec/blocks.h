@@ -32,7 +32,7 @@ typedef struct dist_block_kernels {
     void (*quantize)(dist_codec_kind kind, const dist_block_run *run);
     /* one block */
     void (*dequantize)(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out,
-                       bool add);
+                       dist_write write);
 } dist_block_kernels;
 
 DIST_INLINE uint64_t dist_least(uint64_t a, uint64_t b)
@@ -77,7 +77,7 @@ DIST_INLINE void dist_decode_blocks(dist_codec_kind kind, const dist_block_kerne
         const float scale = dist_block_scale_of(kind, stored, group->global);
         if (dist_is_finite(scale)) {
             const uint64_t from = dist_block_nibbles(kind) ? first / 2 : first;
-            kernels->dequantize(kind, group->section[s + 1] + from, n, scale, group->out + first, group->add);
+            kernels->dequantize(kind, group->section[s + 1] + from, n, scale, group->out + first, group->write);
         } else {
             /* Written, not computed: the bits of 0 * NaN and of a sum of NaNs differ between processors. */
             for (uint64_t i = 0; i < n; i++)

@@ -92,7 +92,7 @@ void dist_hadamard_decode(const dist_decode_group *group)
             rotate_back(group->section[1] + first / 2, dist_rotation_of(n, (uint32_t)block), y);
         for (uint64_t i = 0; i < n; i++) {
             if (dist_is_finite(scale))
-                dist_put(group->out, first + i, decoded_at(y, group->signs, i, scale), group->add);
+                dist_put(group->out, first + i, decoded_at(y, group->signs, i, scale), group->write == DIST_WRITE_ADD);
             else
                 group->out[first + i] = dist_float_of(DIST_NAN_BITS);
         }

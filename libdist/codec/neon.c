@@ -37,6 +37,10 @@ PRIMITIVE void store(float *to, vec v)
     for (int k = 0; k < 4; k++)
         vst1q_f32(to + 4 * k, v.q[k]);
 }
+PRIMITIVE void store_past(float *to, vec v)
+{
+    store(to, v);
+}
 PRIMITIVE vec all(float value)
 {
     EACH(vec, vdupq_n_f32(value));
@@ -316,6 +320,8 @@ PRIMITIVE vec from_halves(ivec codes)
 {
     EACH(vec, vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(codes.q[k])))));
 }
+
+#define SETTLE NULL
 
 #include "codec/vector.h"
 

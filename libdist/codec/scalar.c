@@ -13,7 +13,7 @@ static uint64_t none_encode(const dist_encode_group *group)
 
 static void none_decode(const dist_decode_group *group)
 {
-    dist_decode_none_elements(group->section[0], group->n, group->out, group->add);
+    dist_decode_none_elements(group->section[0], group->n, group->out, group->write == DIST_WRITE_ADD);
 }
 
 static uint64_t bf16_encode(const dist_encode_group *group)
@@ -24,7 +24,8 @@ static uint64_t bf16_encode(const dist_encode_group *group)
 
 static void bf16_decode(const dist_decode_group *group)
 {
-    dist_decode_short_elements(DIST_CODEC_BF16, group->section[0], group->n, group->out, group->add);
+    dist_decode_short_elements(DIST_CODEC_BF16, group->section[0], group->n, group->out,
+                               group->write == DIST_WRITE_ADD);
 }
 
 static uint64_t fp16_encode(const dist_encode_group *group)
@@ -35,7 +36,8 @@ static uint64_t fp16_encode(const dist_encode_group *group)
 
 static void fp16_decode(const dist_decode_group *group)
 {
-    dist_decode_short_elements(DIST_CODEC_FP16, group->section[0], group->n, group->out, group->add);
+    dist_decode_short_elements(DIST_CODEC_FP16, group->section[0], group->n, group->out,
+                               group->write == DIST_WRITE_ADD);
 }
 
 static void peaks(const float *h, uint64_t n, uint64_t block, uint32_t *peak)
@@ -66,9 +68,9 @@ static inline void quantize(dist_codec_kind kind, const dist_block_run *run)
 }
 
 static inline void dequantize(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale, float *out,
-                              bool add)
+                              dist_write write)
 {
-    dist_dequantize_elements(kind, codes, n, scale, out, add);
+    dist_dequantize_elements(kind, codes, n, scale, out, write == DIST_WRITE_ADD);
 }
 
 static const dist_block_kernels kernels = {peaks, scales, quantize, dequantize};

@@ -147,5 +147,5 @@ void dist_sparse_decode(const dist_decode_group *group)
         decode_chunk(group->section[0] + 4 * b,
                      group->section[1] + dist_sparse_bytes(first, PLACES * 12 / 8, 12),
                      group->section[2] + dist_sparse_bytes(first, PLACES * 2 / 8, 2),
-                     dist_least(DIST_SPARSE_CHUNK, group->n - first), group->out + first, group->add);
+                     dist_least(DIST_SPARSE_CHUNK, group->n - first), group->out + first, group->write == DIST_WRITE_ADD);
 }

@@ -20,13 +20,20 @@ typedef struct dist_encode_group {
     const uint32_t *signs; /* int4:hadamard: a bit for each element of a block */
 } dist_encode_group;
 
+/* How decoded values are written. */
+typedef enum dist_write {
+    DIST_WRITE_SET,
+    DIST_WRITE_ADD,
+    DIST_WRITE_PAST, /* set, past the caches where the processor can: to multiples of 64 bytes */
+} dist_write;
+
 /* And back. */
 typedef struct dist_decode_group {
     const dist_codec *codec;
     const uint8_t *section[DIST_SECTIONS];
-    float *out; /* n values: set, or added to */
+    float *out; /* n values */
     uint64_t n;
-    bool add;
+    dist_write write;
     float global;
     const uint32_t *signs;
 } dist_decode_group;
@@ -46,6 +53,8 @@ typedef struct dist_codec_table {
     void (*random)(dist_random_key key, uint64_t first, uint64_t n, uint32_t *words);
     /* max of dist_magnitude over the finite of n elements */
     uint32_t (*peak)(const float *h, uint64_t n);
+    /* Orders what was written past the caches before all writes that follow; NULL where that needs nothing. */
+    void (*settle)(void);
 } dist_codec_table;
 
 extern const dist_codec_table dist_codec_scalar;

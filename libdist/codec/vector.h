@@ -2,6 +2,7 @@
  *
  *     VECTOR      the function attribute that turns its instructions on
  *     vec, ivec   16 float32 and 16 int32
+ *     SETTLE      dist_codec_table.settle
  *     and the primitives on them that avx2.c, avx512.c and neon.c list
  */
 #include "codec/sparse.h"
@@ -37,4 +38,5 @@ static const dist_codec_table table = {
     .store_feedback = store_feedback,
     .random = fill_random,
     .peak = finite_peak,
+    .settle = SETTLE,
 };

@@ -225,9 +225,12 @@ VECTOR DIST_INLINE void quantize(dist_codec_kind kind, const dist_block_run *run
         quantize_run(kind, run, NULL, NULL);
 }
 
-VECTOR DIST_INLINE void put(float *out, vec decoded, bool adding)
+VECTOR DIST_INLINE void put(float *out, vec decoded, dist_write write)
 {
-    store(out, adding ? sum(load(out), decoded) : decoded);
+    if (write == DIST_WRITE_PAST)
+        store_past(out, decoded);
+    else
+        store(out, write == DIST_WRITE_ADD ? sum(load(out), decoded) : decoded);
 }
 
 VECTOR DIST_INLINE ivec load_codes(dist_codec_kind kind, const uint8_t *codes, uint64_t i)
@@ -245,23 +248,25 @@ VECTOR DIST_INLINE ivec load_codes(dist_codec_kind kind, const uint8_t *codes, u
 }
 
 VECTOR DIST_INLINE void dequantize_to(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale,
-                                      float *out, bool adding)
+                                      float *out, dist_write write)
 {
     uint64_t i = 0;
     for (; i + 16 <= n; i += 16)
-        put(out + i, multiply(values_of(kind, load_codes(kind, codes, i)), all(scale)), adding);
+        put(out + i, multiply(values_of(kind, load_codes(kind, codes, i)), all(scale)), write);
     if (i < n)
         dist_dequantize_elements(kind, codes + (dist_block_nibbles(kind) ? i / 2 : i), n - i, scale, out + i,
-                                 adding);
+                                 write == DIST_WRITE_ADD);
 }
 
 VECTOR DIST_INLINE void dequantize(dist_codec_kind kind, const uint8_t *codes, uint64_t n, float scale,
-                                   float *out, bool adding)
+                                   float *out, dist_write write)
 {
-    if (adding)
-        dequantize_to(kind, codes, n, scale, out, true);
+    if (write == DIST_WRITE_ADD)
+        dequantize_to(kind, codes, n, scale, out, DIST_WRITE_ADD);
+    else if (write == DIST_WRITE_PAST)
+        dequantize_to(kind, codes, n, scale, out, DIST_WRITE_PAST);
     else
-        dequantize_to(kind, codes, n, scale, out, false);
+        dequantize_to(kind, codes, n, scale, out, DIST_WRITE_SET);
 }
 
 static const dist_block_kernels kernels = {peaks, scales, quantize, dequantize};

@@ -131,7 +131,7 @@ VECTOR static void hadamard_decode(const dist_decode_group *group)
             rotate_back(group->section[1] + first / 2, d, y);
         for (uint32_t i = 0; i < d; i += 16) {
             if (dist_is_finite(scale))
-                put(group->out + first + i, decoded_at(y, group->signs, i, scale), group->add);
+                put(group->out + first + i, decoded_at(y, group->signs, i, scale), group->write);
             else
                 store(group->out + first + i, all(dist_float_of(DIST_NAN_BITS)));
         }

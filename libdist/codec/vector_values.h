@@ -17,13 +17,14 @@ VECTOR static uint64_t none_encode(const dist_encode_group *group)
 VECTOR static void none_decode(const dist_decode_group *group)
 {
     uint64_t i = 0;
-    if (!group->add) {
+    if (group->write == DIST_WRITE_SET) {
         memcpy(group->out, group->section[0], 4 * group->n);
         return;
     }
     for (; i + 16 <= group->n; i += 16)
-        put(group->out + i, load_words(group->section[0] + 4 * i), true);
-    dist_decode_none_elements(group->section[0] + 4 * i, group->n - i, group->out + i, true);
+        put(group->out + i, load_words(group->section[0] + 4 * i), group->write);
+    dist_decode_none_elements(group->section[0] + 4 * i, group->n - i, group->out + i,
+                              group->write == DIST_WRITE_ADD);
 }
 
 VECTOR DIST_INLINE ivec shorts_of(dist_codec_kind kind, vec h, const uint32_t *random)
@@ -59,12 +60,13 @@ VECTOR DIST_INLINE uint64_t shorts_encode(dist_codec_kind kind, const dist_encod
                                                   group->section[0] + 2 * i);
 }
 
-VECTOR DIST_INLINE void shorts_decode(dist_codec_kind kind, const dist_decode_group *group, bool adding)
+VECTOR DIST_INLINE void shorts_decode(dist_codec_kind kind, const dist_decode_group *group, dist_write write)
 {
     uint64_t i = 0;
     for (; i + 16 <= group->n; i += 16)
-        put(group->out + i, of_shorts(kind, load_shorts(group->section[0] + 2 * i)), adding);
-    dist_decode_short_elements(kind, group->section[0] + 2 * i, group->n - i, group->out + i, adding);
+        put(group->out + i, of_shorts(kind, load_shorts(group->section[0] + 2 * i)), write);
+    dist_decode_short_elements(kind, group->section[0] + 2 * i, group->n - i, group->out + i,
+                               write == DIST_WRITE_ADD);
 }
 
 VECTOR static uint64_t bf16_encode(const dist_encode_group *group)
@@ -76,10 +78,12 @@ VECTOR static uint64_t bf16_encode(const dist_encode_group *group)
 
 VECTOR static void bf16_decode(const dist_decode_group *group)
 {
-    if (group->add)
-        shorts_decode(DIST_CODEC_BF16, group, true);
+    if (group->write == DIST_WRITE_ADD)
+        shorts_decode(DIST_CODEC_BF16, group, DIST_WRITE_ADD);
+    else if (group->write == DIST_WRITE_PAST)
+        shorts_decode(DIST_CODEC_BF16, group, DIST_WRITE_PAST);
     else
-        shorts_decode(DIST_CODEC_BF16, group, false);
+        shorts_decode(DIST_CODEC_BF16, group, DIST_WRITE_SET);
 }
 
 VECTOR static uint64_t fp16_encode(const dist_encode_group *group)
@@ -89,7 +93,7 @@ VECTOR static uint64_t fp16_encode(const dist_encode_group *group)
 
 VECTOR static void fp16_decode(const dist_decode_group *group)
 {
-    shorts_decode(DIST_CODEC_FP16, group, group->add);
+    shorts_decode(DIST_CODEC_FP16, group, group->write);
 }
 
 VECTOR DIST_INLINE vec widened(dist_type type, const void *x, uint64_t i)
@@ -165,7 +169,8 @@ VECTOR static void load_feedback(dist_feedback feedback, const void *kept, uint6
     for (uint64_t i = 0; i < n; i += DIST_FEEDBACK_BLOCK, from += DIST_FEEDBACK_BLOCK + 4) {
         float scale;
         memcpy(&scale, from, 4);
-        dequantize_to(DIST_CODEC_INT8, from + 4, dist_least(DIST_FEEDBACK_BLOCK, n - i), scale, e + i, false);
+        dequantize_to(DIST_CODEC_INT8, from + 4, dist_least(DIST_FEEDBACK_BLOCK, n - i), scale, e + i,
+                      DIST_WRITE_SET);
     }
 }
 
