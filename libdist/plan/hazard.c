@@ -143,6 +143,11 @@ static bool write_interval(dist_hazards *hazards, interval *item, uint32_t op)
     return read || note(hazards, item->writer, op);
 }
 
+bool dist_hazards_note(dist_hazards *hazards, uint32_t before)
+{
+    return note(hazards, before, DIST_NO_OP);
+}
+
 bool dist_hazards_touch(dist_hazards *hazards, uint32_t op, dist_slice slice, bool write)
 {
     if (slice.buffer == DIST_NO_BUFFER || slice.bytes == 0)

@@ -15,6 +15,7 @@ dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
     if (plan) {
         plan->rank = rank;
         plan->ranks = ranks;
+        plan->last_call = DIST_NO_OP;
         plan->hazards = dist_hazards_create();
         plan->sequencer = calloc((size_t)ranks * DIST_CHANNELS * 2, sizeof(uint32_t));
     }
@@ -67,7 +68,8 @@ static bool touch(dist_plan *plan, const dist_op *op)
            (src_is_dst || !dist_op_updates(op) ||
             dist_hazards_touch(plan->hazards, number, op->dst, false)) &&
            dist_hazards_touch(plan->hazards, number, op->dst, true) &&
-           dist_hazards_touch(plan->hazards, number, op->state, true);
+           dist_hazards_touch(plan->hazards, number, op->state, op->kind != DIST_OP_CALL) &&
+           (op->kind != DIST_OP_CALL || dist_hazards_note(plan->hazards, plan->last_call));
 }
 
 static void append(dist_plan *plan, dist_op op)
@@ -229,6 +231,20 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .dst = dst,
                            .src = src,
                            .state = nothing});
+}
+
+void dist_plan_call(dist_plan *plan, const dist_call *call)
+{
+    append(plan, (dist_op){.kind = DIST_OP_CALL,
+                           .call = (uint8_t)call->kind,
+                           .stage = call->stage,
+                           .microbatch = call->microbatch,
+                           .cost = call->cost,
+                           .held = call->held,
+                           .dst = call->dst,
+                           .src = call->src,
+                           .state = call->state});
+    plan->last_call = (uint32_t)plan->ops - 1;
 }
 
 dist_status dist_plan_finish(dist_plan *plan)

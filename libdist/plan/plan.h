@@ -29,8 +29,18 @@ typedef enum dist_op_kind {
     DIST_OP_PROJECT, /* dst = the low-rank factor of (src + state); state = what it leaves out */
     DIST_OP_EXPAND,  /* dst = the matrix that the summed factor at src and state stand for */
     DIST_OP_NATIVE,  /* a whole collective of the wire, over all ranks */
+    DIST_OP_CALL, /* a function of the program: reads src and state, writes dst; one at a time, in op order */
     DIST_OP_KINDS
 } dist_op_kind;
+
+/* Which function a CALL calls, and what a pipeline's schedule calls its slots. */
+typedef enum dist_call_kind {
+    DIST_CALL_FORWARD,
+    DIST_CALL_BACKWARD, /* of the input, or of input and weights where there is no WEIGHT */
+    DIST_CALL_WEIGHT,
+    DIST_CALL_FULL, /* BACKWARD and WEIGHT at once */
+    DIST_CALL_KINDS
+} dist_call_kind;
 
 #define DIST_NO_BUFFER UINT32_MAX
 #define DIST_NO_OP     UINT32_MAX
@@ -46,21 +56,35 @@ typedef struct dist_op {
     uint8_t kind;      /* dist_op_kind */
     uint8_t type;      /* dist_type of the elements: all but SEND, RECV, COPY */
     uint8_t reduction; /* dist_reduction: REDUCE, NATIVE; never DIST_AVERAGE */
-    uint8_t native;    /* dist_native: NATIVE */
-    bool add;          /* DECODE: dst += */
-    uint16_t channel;  /* SEND, RECV: messages of different channels are independent */
-    int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
+    union {
+        uint8_t native; /* dist_native: NATIVE */
+        uint8_t call;   /* dist_call_kind: CALL */
+    };
+    bool add;         /* DECODE: dst += */
+    uint16_t channel; /* SEND, RECV: messages of different channels are independent */
+    int32_t peer;     /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
     uint32_t divisor; /* DIVIDE, DECODE */
-    uint32_t frames;  /* DECODE: how many; they lie dist_frame_stride apart */
-    uint32_t stream;  /* ENCODE: which vector, for random numbers */
     union {
+        uint32_t frames;     /* DECODE: how many; they lie dist_frame_stride apart */
+        uint32_t microbatch; /* CALL */
+    };
+    union {
+        uint32_t stream; /* ENCODE: which vector, for random numbers */
+        uint32_t stage;  /* CALL: of the model */
+    };
+    union {
+        double cost;    /* CALL: declared seconds */
         uint64_t first; /* ENCODE: index of the first element in that vector */
         uint64_t rows;  /* PROJECT, EXPAND: of the matrix of `count` elements; its rank is the codec's */
     };
     uint32_t first_wait, waits; /* into plan->wait: ops (all earlier) that must be done first */
-    uint64_t count;             /* elements: all but SEND, RECV, COPY */
+    union {
+        uint64_t count; /* elements: all but SEND, RECV, COPY, CALL */
+        int64_t
+            held; /* CALL: bytes of the program's own that it takes at its start (> 0) or gives back at its end (< 0) */
+    };
     dist_slice dst, src, state;
 } dist_op;
 
@@ -93,6 +117,7 @@ typedef struct dist_plan {
     dist_plan_buffer *buffer;
     size_t buffers, buffer_capacity;
     uint32_t sequences;           /* one more than the largest op.sequence: how many tags a run needs */
+    uint32_t last_call;           /* the CALL that was added last, or DIST_NO_OP */
     dist_status status;           /* the first failure while building; checked by dist_plan_finish */
     struct dist_hazards *hazards; /* only while building */
     uint32_t
@@ -143,6 +168,16 @@ static inline uint64_t dist_frame_stride(uint64_t bytes)
 }
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
                       uint64_t count, dist_slice dst, dist_slice src);
+
+/* A CALL waits for the CALL before it, besides whoever touched its slices. */
+typedef struct dist_call {
+    dist_call_kind kind;
+    uint32_t stage, microbatch;
+    double cost;                /* seconds, for predict and print */
+    int64_t held;               /* as dist_op.held */
+    dist_slice dst, src, state; /* may be without buffer */
+} dist_call;
+void dist_plan_call(dist_plan *plan, const dist_call *call);
 
 /* Ends building; returns the first failure while building. The plan is read-only from then on. */
 dist_status dist_plan_finish(dist_plan *plan);

@@ -7,8 +7,10 @@ static const char *const op_names[DIST_OP_KINDS] = {
     [DIST_OP_SEND] = "SEND",     [DIST_OP_RECV] = "RECV",       [DIST_OP_REDUCE] = "REDUCE",
     [DIST_OP_COPY] = "COPY",     [DIST_OP_DIVIDE] = "DIVIDE",   [DIST_OP_ENCODE] = "ENCODE",
     [DIST_OP_DECODE] = "DECODE", [DIST_OP_PROJECT] = "PROJECT", [DIST_OP_EXPAND] = "EXPAND",
-    [DIST_OP_NATIVE] = "NATIVE",
+    [DIST_OP_NATIVE] = "NATIVE", [DIST_OP_CALL] = "CALL",
 };
+
+static const char *const call_names[DIST_CALL_KINDS] = {"F", "B", "W", "D"};
 
 static const char *const native_names[] = {
     [DIST_NATIVE_ALL_REDUCE] = "all-reduce", [DIST_NATIVE_REDUCE_SCATTER] = "reduce-scatter",
@@ -65,6 +67,9 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
     if (op->kind == DIST_OP_NATIVE)
         add(&line, " %s of %" PRIu64 " %s", native_names[op->native], op->count,
             dist_type_name((dist_type)op->type));
+    if (op->kind == DIST_OP_CALL)
+        add(&line, " %s%" PRIu32 ".%" PRIu32, op->call < DIST_CALL_KINDS ? call_names[op->call] : "?",
+            op->stage, op->microbatch);
     if (op->dst.buffer != DIST_NO_BUFFER)
         add_slice(&line, plan, op->dst);
     if (op->kind == DIST_OP_DIVIDE) {

@@ -9,11 +9,12 @@ typedef enum usage { UNUSED, NEEDED, OPTIONAL } usage;
 static const struct {
     usage dst, src, state;
 } uses[DIST_OP_KINDS] = {
-    [DIST_OP_SEND] = {UNUSED, NEEDED, UNUSED},   [DIST_OP_RECV] = {NEEDED, UNUSED, UNUSED},
-    [DIST_OP_REDUCE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_COPY] = {NEEDED, NEEDED, UNUSED},
-    [DIST_OP_DIVIDE] = {NEEDED, UNUSED, UNUSED}, [DIST_OP_ENCODE] = {NEEDED, NEEDED, OPTIONAL},
-    [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED}, [DIST_OP_PROJECT] = {NEEDED, NEEDED, NEEDED},
-    [DIST_OP_EXPAND] = {NEEDED, NEEDED, NEEDED}, [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
+    [DIST_OP_SEND] = {UNUSED, NEEDED, UNUSED},       [DIST_OP_RECV] = {NEEDED, UNUSED, UNUSED},
+    [DIST_OP_REDUCE] = {NEEDED, NEEDED, UNUSED},     [DIST_OP_COPY] = {NEEDED, NEEDED, UNUSED},
+    [DIST_OP_DIVIDE] = {NEEDED, UNUSED, UNUSED},     [DIST_OP_ENCODE] = {NEEDED, NEEDED, OPTIONAL},
+    [DIST_OP_DECODE] = {NEEDED, NEEDED, UNUSED},     [DIST_OP_PROJECT] = {NEEDED, NEEDED, NEEDED},
+    [DIST_OP_EXPAND] = {NEEDED, NEEDED, NEEDED},     [DIST_OP_NATIVE] = {OPTIONAL, OPTIONAL, UNUSED},
+    [DIST_OP_CALL] = {OPTIONAL, OPTIONAL, OPTIONAL},
 };
 
 static dist_status check_slice(const dist_plan *plan, size_t op, const char *which, dist_slice slice,
@@ -33,6 +34,8 @@ static dist_status check_slice(const dist_plan *plan, size_t op, const char *whi
                           slice.bytes, slice.offset, buffer->name, buffer->bytes);
     if (slice.bytes == 0 && plan->op[op].kind != DIST_OP_NATIVE)
         return dist_fault(plan, op, "%s is empty; leave such ops out", which);
+    if (plan->op[op].kind == DIST_OP_CALL)
+        return DIST_OK;
     bool feedback = which[0] == 's' && which[1] == 't';
     if ((buffer->kind == DIST_BUFFER_STATE) != feedback)
         return dist_fault(plan, op, "%s is in %s; error feedback, and nothing else, is kept in state buffers",
@@ -262,6 +265,10 @@ static dist_status check_kind(const dist_plan *plan, size_t number)
     case DIST_OP_PROJECT:
     case DIST_OP_EXPAND:
         return check_lowrank(plan, number);
+    case DIST_OP_CALL:
+        if (op->call >= DIST_CALL_KINDS)
+            return dist_fault(plan, number, "there is no call number %u", op->call);
+        return DIST_OK;
     default:
         return check_native(plan, number);
     }
