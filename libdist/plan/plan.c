@@ -233,7 +233,7 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .state = nothing});
 }
 
-void dist_plan_call(dist_plan *plan, const dist_call *call)
+void dist_plan_call(dist_plan *plan, const dist_stage_call *call)
 {
     append(plan, (dist_op){.kind = DIST_OP_CALL,
                            .call = (uint8_t)call->kind,

@@ -170,14 +170,14 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                       uint64_t count, dist_slice dst, dist_slice src);
 
 /* A CALL waits for the CALL before it, besides whoever touched its slices. */
-typedef struct dist_call {
+typedef struct dist_stage_call {
     dist_call_kind kind;
     uint32_t stage, microbatch;
     double cost;                /* seconds, for predict and print */
     int64_t held;               /* as dist_op.held */
     dist_slice dst, src, state; /* may be without buffer */
-} dist_call;
-void dist_plan_call(dist_plan *plan, const dist_call *call);
+} dist_stage_call;
+void dist_plan_call(dist_plan *plan, const dist_stage_call *call);
 
 /* Ends building; returns the first failure while building. The plan is read-only from then on. */
 dist_status dist_plan_finish(dist_plan *plan);
