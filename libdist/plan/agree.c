@@ -13,6 +13,7 @@ typedef struct proposal {
     uint32_t number;      /* tasks created before */
     uint32_t tag, room;   /* the first tags that would do on this rank, and how many are free there */
     uint32_t sequences;   /* tags that its plan needs */
+    uint32_t channels;    /* that its messages use */
     uint32_t wants_space; /* it has collectives of the wire */
     uint64_t spaces_used;
     uint64_t balance; /* hash of its messages: over all ranks the sum is 0 when every SEND meets its RECV */
@@ -80,6 +81,7 @@ static void propose(const dist_task *task, proposal *mine)
     snprintf(mine->label, sizeof mine->label, "%s", task->plan->label);
     mine->number = engine->agreements;
     mine->sequences = task->plan->sequences;
+    mine->channels = (uint32_t)task->plan->channels;
     mine->spaces_used = engine->spaces_used;
     mine->balance = balance_of(task->plan);
     find_room(engine, mine);
@@ -223,6 +225,15 @@ static dist_status take_space(dist_task *task, const proposal *all, const dist_p
     return DIST_OK;
 }
 
+static dist_status open_channels(dist_task *task, const proposal *all, const dist_patience *patience)
+{
+    dist_wire *wire = task->engine->options.wire;
+    uint32_t channels = 0;
+    for (int r = 0; r < wire->ranks; r++)
+        channels = all[r].channels > channels ? all[r].channels : channels;
+    return channels > DIST_CHANNELS ? wire->ops->open_channels(wire, (int)channels, patience) : DIST_OK;
+}
+
 static dist_status agree(dist_task *task, const dist_patience *patience)
 {
     dist_wire *wire = task->engine->options.wire;
@@ -238,6 +249,8 @@ static dist_status agree(dist_task *task, const dist_patience *patience)
         status = take_tags(task, &mine, all, patience);
     if (status >= 0)
         status = take_space(task, all, patience);
+    if (status >= 0)
+        status = open_channels(task, all, patience);
     free(all);
     return status;
 }

@@ -20,7 +20,10 @@ static bool is_message(const dist_op *op)
 
 static void make_ready(dist_task *task, uint32_t op)
 {
-    dist_ready *ready = is_message(&task->plan->op[op]) ? &task->messages : &task->local;
+    const dist_op *which = &task->plan->op[op];
+    dist_ready *ready = is_message(which)             ? &task->messages
+                        : which->kind == DIST_OP_CALL ? &task->calls
+                                                      : &task->local;
     ready->op[ready->tail++] = op;
 }
 
@@ -37,9 +40,10 @@ static void finish_task(dist_engine *engine, dist_task *task)
     atomic_store_explicit(&task->state, DIST_TASK_IDLE, memory_order_release);
 }
 
-static void complete(dist_engine *engine, dist_task *task, uint32_t op)
+void dist_engine_complete(dist_engine *engine, dist_task *task, uint32_t op)
 {
     task->phase[op] = DIST_PHASE_DONE;
+    task->moved = true;
     engine->counters.ops++;
     if (engine->options.trace)
         dist_trace_op(engine->options.trace, task->plan, op, task->began[op], dist_now());
@@ -179,7 +183,7 @@ static dist_status run_local(dist_engine *engine, dist_task *task, uint32_t numb
         *(coded ? &task->stats.codec : &task->stats.reduce) += spent;
         *(coded ? &engine->counters.seconds_codec : &engine->counters.seconds_reduce) += dist_seconds(spent);
     }
-    complete(engine, task, number);
+    dist_engine_complete(engine, task, number);
     return DIST_OK;
 }
 
@@ -227,7 +231,7 @@ static dist_status poll_wire(dist_engine *engine, bool *moved)
     if (status < 0 && failed)
         return blame(failed->owner, failed->number, status);
     for (int i = 0; status >= 0 && i < count; i++)
-        complete(engine, done[i]->owner, done[i]->number);
+        dist_engine_complete(engine, done[i]->owner, done[i]->number);
     *moved |= count > 0;
     return status;
 }

@@ -148,7 +148,7 @@ void dist_engine_counters(dist_engine *engine, dist_counters *counters)
 
 /* Hands a task to the drivers, or fails it: under the gate, so that a failure of the engine finds it or stops it
  * here. */
-static dist_status submit(dist_task *task, bool wake)
+dist_status dist_task_submit(dist_task *task, bool wake)
 {
     dist_engine *engine = task->engine;
     if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
@@ -187,12 +187,12 @@ static void help(dist_engine *engine)
 
 dist_status dist_task_start(dist_task *task)
 {
-    DIST_TRY(submit(task, true));
+    DIST_TRY(dist_task_submit(task, true));
     help(task->engine);
     return DIST_OK;
 }
 
-static dist_status outcome(dist_task *task)
+dist_status dist_task_outcome(dist_task *task)
 {
     switch (atomic_load_explicit(&task->state, memory_order_acquire)) {
     case DIST_TASK_RUNNING:
@@ -208,7 +208,7 @@ dist_status dist_task_test(dist_task *task)
 {
     if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
         help(task->engine);
-    return outcome(task);
+    return dist_task_outcome(task);
 }
 
 /* Drives the engine until the task is done or the time is over. Keeps the lock while it is busy: nobody else
@@ -219,7 +219,7 @@ static void drive_until(dist_task *task, int64_t until)
     int64_t idle_since = 0;
     unsigned idle = 0;
     pthread_mutex_lock(&engine->drive);
-    while (outcome(task) == DIST_IN_PROGRESS) {
+    while (dist_task_outcome(task) == DIST_IN_PROGRESS) {
         if (dist_engine_pass(engine)) {
             idle = 0;
             continue;
@@ -253,13 +253,13 @@ static void leave(dist_engine *engine)
 dist_status dist_task_wait(dist_task *task, double timeout)
 {
     dist_engine *engine = task->engine;
-    dist_status status = outcome(task);
+    dist_status status = dist_task_outcome(task);
     if (status != DIST_IN_PROGRESS)
         return status;
     atomic_fetch_add(&engine->waiters, 1);
     drive_until(task, timeout > 0 ? dist_deadline(timeout) : INT64_MAX);
     leave(engine);
-    status = outcome(task);
+    status = dist_task_outcome(task);
     if (status == DIST_IN_PROGRESS) {
         char where[256];
         pthread_mutex_lock(&engine->drive);
@@ -276,7 +276,7 @@ dist_status dist_task_run(dist_task *task)
         return dist_task_express(task);
     /* counted as a waiter first, so that the thread leaves the task to this call */
     atomic_fetch_add(&task->engine->waiters, 1);
-    dist_status status = submit(task, false);
+    dist_status status = dist_task_submit(task, false);
     if (status >= 0)
         status = dist_task_wait(task, 0);
     leave(task->engine);

@@ -56,10 +56,18 @@ dist_status dist_task_wait(dist_task *task, double timeout);
 /* Start and wait, without waking the progress thread. */
 dist_status dist_task_run(dist_task *task);
 
+/* A function of the program, for one CALL of the task. Not DIST_OK fails the engine with the last error. */
+typedef dist_status dist_task_function(void *user, const dist_task *task, const dist_op *op);
+/* Start and wait for a plan with CALLs: runs them in the calling thread, one after the other in the order of the plan,
+ * each as soon as what it waits for is done. Messages and arithmetic go on meanwhile on the progress thread, or between CALLs
+ * where there is none. The deadline counts the time in which nothing of the task moves; a CALL may take as long as it likes. */
+dist_status dist_task_serve(dist_task *task, dist_task_function *function, void *user);
+
 /* Of the last run that was started with dist_task_start. */
 typedef struct dist_task_stats {
     int64_t started, finished; /* dist_now() */
     int64_t codec, reduce;     /* nanoseconds in ENCODE and DECODE; in REDUCE, COPY and DIVIDE */
+    int64_t calls;             /* nanoseconds in CALL */
     uint64_t bytes_inside, bytes_across, messages, nonfinite;
 } dist_task_stats;
 

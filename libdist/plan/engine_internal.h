@@ -31,7 +31,10 @@ struct dist_task {
     uint32_t *after;
     uint8_t *phase; /* [ops] dist_op_phase */
     int64_t *began; /* [ops] when it started; only with a trace */
-    dist_ready messages, local;
+    dist_ready messages, local, calls;
+    dist_task_function *function; /* of a task that is served; NULL: none, and a CALL is an error */
+    bool moved;                   /* an op was done since the deadline was last looked at */
+    bool calling;                 /* the program is in a CALL, which may take as long as it likes */
     uint32_t remaining;
     uint32_t tag, tags; /* its range of the wire's tags */
     int space;          /* of its collectives; -1: has none */
@@ -67,7 +70,13 @@ struct dist_engine {
 /* drive.c. The caller holds drive. True when anything moved. */
 bool dist_engine_pass(dist_engine *engine);
 
-/* Any op but SEND, RECV and NATIVE, at once. */
+/* What follows from an op that is done. */
+void dist_engine_complete(dist_engine *engine, dist_task *task, uint32_t op);
+
+/* serve.c. The caller holds drive: the deadline of a task with CALLs moves on with it. */
+void dist_task_prolong(dist_task *task, int64_t now);
+
+/* Any op but SEND, RECV, NATIVE and CALL, at once. */
 dist_status dist_op_run(dist_engine *engine, dist_task *task, const dist_op *op);
 
 /* Adds a SEND that starts to the counters. */
@@ -92,6 +101,11 @@ void dist_task_describe(const dist_task *task, char *text, size_t size);
 /* For times when nothing moves: fails tasks whose deadline has passed, and all when another rank says that it
  * failed. Looks no more often than once a millisecond. */
 void dist_engine_check(dist_engine *engine, int64_t now);
+
+/* engine.c. Hands a task to the drivers, or says why not; `wake`: the thread, too. */
+dist_status dist_task_submit(dist_task *task, bool wake);
+/* IDLE, RUNNING or FAILED as a status: done, DIST_IN_PROGRESS, the failure. */
+dist_status dist_task_outcome(dist_task *task);
 
 /* task.c. Makes a task that is not running ready to run from its beginning. */
 void dist_task_reset(dist_task *task);

@@ -122,6 +122,8 @@ void dist_engine_check(dist_engine *engine, int64_t now)
         return;
     engine->last_check = now;
     for (dist_task *task = engine->active; task; task = task->next) {
+        if (task->function)
+            dist_task_prolong(task, now);
         if (now <= task->deadline)
             continue;
         dist_task_describe(task, where, sizeof where);

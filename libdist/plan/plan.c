@@ -9,6 +9,16 @@
 #include "codec/codec.h"
 #include "plan/hazard.h"
 
+void dist_plan_set_channels(dist_plan *plan, int channels)
+{
+    free(plan->sequencer);
+    plan->channels = channels;
+    plan->sequencer = calloc((size_t)plan->ranks * (size_t)channels * 2, sizeof(uint32_t));
+    if (!plan->sequencer)
+        plan->status = dist_fail(DIST_ERR_MEMORY, "no memory for a plan of %d ranks and %d channels",
+                                 plan->ranks, channels);
+}
+
 dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
 {
     dist_plan *plan = calloc(1, sizeof *plan);
@@ -17,7 +27,7 @@ dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
         plan->ranks = ranks;
         plan->last_call = DIST_NO_OP;
         plan->hazards = dist_hazards_create();
-        plan->sequencer = calloc((size_t)ranks * DIST_CHANNELS * 2, sizeof(uint32_t));
+        dist_plan_set_channels(plan, DIST_CHANNELS);
     }
     if (!plan || !plan->hazards || !plan->sequencer) {
         dist_plan_destroy(plan);
@@ -128,6 +138,18 @@ void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst)
                            .dst = dst,
                            .src = nothing,
                            .state = nothing});
+}
+
+void dist_plan_label(dist_plan *plan, dist_call_kind call, uint32_t stage, uint32_t microbatch, bool variable)
+{
+    if (plan->status < 0 || plan->ops == 0)
+        return;
+    dist_op *op = &plan->op[plan->ops - 1];
+    op->call = (uint8_t)call;
+    op->stage = stage;
+    op->microbatch = microbatch;
+    op->variable = variable;
+    op->staged = true;
 }
 
 void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,

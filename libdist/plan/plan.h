@@ -58,21 +58,23 @@ typedef struct dist_op {
     uint8_t reduction; /* dist_reduction: REDUCE, NATIVE; never DIST_AVERAGE */
     union {
         uint8_t native; /* dist_native: NATIVE */
-        uint8_t call;   /* dist_call_kind: CALL */
+        uint8_t call;   /* dist_call_kind: CALL, staged */
     };
-    bool add;         /* DECODE: dst += */
-    uint16_t channel; /* SEND, RECV: messages of different channels are independent */
-    int32_t peer;     /* SEND, RECV: a rank; NATIVE: the root */
+    bool add : 1;      /* DECODE: dst += */
+    bool variable : 1; /* SEND, RECV: a dist_parcel, of which only what it says travels */
+    bool staged : 1;   /* SEND, RECV: of the CALL named by call, stage and microbatch; for people to read */
+    uint16_t channel;  /* SEND, RECV: messages of different channels are independent */
+    int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
     uint32_t divisor; /* DIVIDE, DECODE */
     union {
         uint32_t frames;     /* DECODE: how many; they lie dist_frame_stride apart */
-        uint32_t microbatch; /* CALL */
+        uint32_t microbatch; /* CALL, staged */
     };
     union {
         uint32_t stream; /* ENCODE: which vector, for random numbers */
-        uint32_t stage;  /* CALL: of the model */
+        uint32_t stage;  /* CALL, staged: of the model */
     };
     union {
         double cost;    /* CALL: declared seconds */
@@ -83,7 +85,7 @@ typedef struct dist_op {
     union {
         uint64_t count; /* elements: all but SEND, RECV, COPY, CALL */
         int64_t
-            held; /* CALL: bytes of the program's own that it takes at its start (> 0) or gives back at its end (< 0) */
+            held; /* CALL: bytes that the program takes at its start (> 0), or gives back at its end (< 0) */
     };
     dist_slice dst, src, state;
 } dist_op;
@@ -103,8 +105,9 @@ typedef struct dist_plan_buffer {
 /* Frames that one DECODE takes: what one sum of the codec room takes. */
 #define DIST_FRAMES_MOST 64
 
-/* Channels that collectives use; a wire keeps their messages apart. */
+/* Channels that collectives use; a wire keeps their messages apart. Plans with other messages add channels of their own. */
 enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
+#define DIST_CHANNELS_MOST 256
 
 typedef struct dist_plan {
     char label[224]; /* what was asked for, in words: compared between ranks, printed in errors */
@@ -116,6 +119,7 @@ typedef struct dist_plan {
     size_t waits, wait_capacity;
     dist_plan_buffer *buffer;
     size_t buffers, buffer_capacity;
+    int channels;                 /* that its messages may use */
     uint32_t sequences;           /* one more than the largest op.sequence: how many tags a run needs */
     uint32_t last_call;           /* the CALL that was added last, or DIST_NO_OP */
     dist_status status;           /* the first failure while building; checked by dist_plan_finish */
@@ -129,6 +133,9 @@ dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
     __attribute__((format(printf, 3, 4)));
 void dist_plan_destroy(dist_plan *plan);
 
+/* Lets messages use `channels` channels, DIST_CHANNELS to DIST_CHANNELS_MOST. Before the first message. */
+void dist_plan_set_channels(dist_plan *plan, int channels);
+
 /* Adds a buffer and returns its number. */
 uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name);
 
@@ -140,6 +147,9 @@ static inline dist_slice dist_slice_of(uint32_t buffer, uint64_t offset, uint64_
 /* Append ops. Ops over zero bytes are left out. */
 void dist_plan_send(dist_plan *plan, int channel, int peer, dist_slice src);
 void dist_plan_recv(dist_plan *plan, int channel, int peer, dist_slice dst);
+/* Says of the message just added for which call of the program it is, and whether it is a parcel. */
+void dist_plan_label(dist_plan *plan, dist_call_kind call, uint32_t stage, uint32_t microbatch,
+                     bool variable);
 void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,
                       dist_slice src);
 void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src);

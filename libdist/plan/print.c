@@ -47,9 +47,18 @@ static void add_slice(text_line *line, const dist_plan *plan, dist_slice slice)
         add(line, " %s[%" PRIu64 "+%" PRIu64 "]", plan->buffer[slice.buffer].name, slice.offset, slice.bytes);
 }
 
+/* "F2.7": the forward of stage 2 on microbatch 7 */
+static void add_call(text_line *line, const dist_op *op)
+{
+    add(line, " %s%" PRIu32 ".%" PRIu32, op->call < DIST_CALL_KINDS ? call_names[op->call] : "?", op->stage,
+        op->microbatch);
+}
+
 static void add_message(text_line *line, const dist_plan *plan, const dist_op *op)
 {
     bool send = op->kind == DIST_OP_SEND;
+    if (op->staged)
+        add_call(line, op);
     add_slice(line, plan, send ? op->src : op->dst);
     add(line, " %s rank %d #%" PRIu32 " channel %u", send ? "to" : "from", op->peer, op->sequence,
         op->channel);
@@ -68,8 +77,7 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
         add(&line, " %s of %" PRIu64 " %s", native_names[op->native], op->count,
             dist_type_name((dist_type)op->type));
     if (op->kind == DIST_OP_CALL)
-        add(&line, " %s%" PRIu32 ".%" PRIu32, op->call < DIST_CALL_KINDS ? call_names[op->call] : "?",
-            op->stage, op->microbatch);
+        add_call(&line, op);
     if (op->dst.buffer != DIST_NO_BUFFER)
         add_slice(&line, plan, op->dst);
     if (op->kind == DIST_OP_DIVIDE) {

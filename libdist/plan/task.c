@@ -41,8 +41,9 @@ static bool allocate(dist_task *task)
     task->began = task->engine->options.trace ? malloc(ops * sizeof(int64_t)) : NULL;
     task->messages.op = malloc(ops * sizeof(uint32_t));
     task->local.op = malloc(ops * sizeof(uint32_t));
+    task->calls.op = malloc(ops * sizeof(uint32_t));
     if (!task->memory || !task->request || !task->waits || !task->pending || !task->first_after ||
-        !task->after || !task->phase || !task->messages.op || !task->local.op ||
+        !task->after || !task->phase || !task->messages.op || !task->local.op || !task->calls.op ||
         (task->engine->options.trace && !task->began))
         return false;
     for (size_t b = 0; b < plan->buffers; b++)
@@ -62,7 +63,8 @@ static dist_status make_message(dist_task *task, const dist_op *op, dist_wire_re
                                  .channel = op->channel,
                                  .tag = task->tag + op->sequence,
                                  .buffer = dist_task_at(task, slice),
-                                 .bytes = slice.bytes};
+                                 .bytes = slice.bytes,
+                                 .variable = op->variable};
     return wire->ops->message(wire, &message, request);
 }
 
@@ -163,6 +165,7 @@ static void free_task(dist_task *task)
     free(task->began);
     free(task->messages.op);
     free(task->local.op);
+    free(task->calls.op);
     dist_plan_destroy(task->plan);
     free(task);
 }
@@ -219,6 +222,7 @@ void dist_task_reset(dist_task *task)
     memset(task->phase, DIST_PHASE_WAITING, ops);
     task->messages.head = task->messages.tail = 0;
     task->local.head = task->local.tail = 0;
+    task->calls.head = task->calls.tail = 0;
     task->remaining = (uint32_t)ops;
     task->step++;
     task->stats = (dist_task_stats){.started = dist_now()};

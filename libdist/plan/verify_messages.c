@@ -63,6 +63,14 @@ static dist_status fill_index(const dist_verifier *verifier, message_index *inde
     return DIST_OK;
 }
 
+static size_t channels_of(const dist_verifier *verifier)
+{
+    int channels = DIST_CHANNELS;
+    for (int r = 0; r < verifier->ranks; r++)
+        channels = verifier->plan[r]->channels > channels ? verifier->plan[r]->channels : channels;
+    return (size_t)channels;
+}
+
 static dist_status check_size(const dist_verifier *verifier, const dist_plan *plan, size_t send, size_t recv)
 {
     const dist_op *op = &plan->op[send];
@@ -93,7 +101,7 @@ static dist_status match(dist_verifier *verifier, const message_index *index, co
 static dist_status match_messages(dist_verifier *verifier)
 {
     size_t ranks = (size_t)verifier->ranks, ops = verifier->first_op[ranks];
-    message_index index = {.keys = ranks * DIST_CHANNELS * 2};
+    message_index index = {.keys = ranks * channels_of(verifier) * 2};
     index.first = calloc(ranks * index.keys + 1, sizeof(size_t));
     index.op = calloc(ops + 1, sizeof(uint32_t));
     dist_status status =

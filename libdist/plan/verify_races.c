@@ -177,7 +177,7 @@ static dist_status check_rank(race_check *check)
     for (uint32_t i = 0; i < plan->ops; i++) {
         DIST_TRY(touch(check, i, plan->op[i].src, false));
         DIST_TRY(touch(check, i, plan->op[i].dst, true));
-        DIST_TRY(touch(check, i, plan->op[i].state, true));
+        DIST_TRY(touch(check, i, plan->op[i].state, plan->op[i].kind != DIST_OP_CALL));
     }
     return check_natives(check);
 }

@@ -103,8 +103,8 @@ static dist_status check_message(const dist_plan *plan, size_t number)
     const dist_op *op = &plan->op[number];
     if (op->peer < 0 || op->peer >= plan->ranks || op->peer == plan->rank)
         return dist_fault(plan, number, "its peer must be another rank of 0 to %d", plan->ranks - 1);
-    if (op->channel >= DIST_CHANNELS)
-        return dist_fault(plan, number, "channel %u; there are %d", op->channel, DIST_CHANNELS);
+    if (op->channel >= plan->channels)
+        return dist_fault(plan, number, "channel %u; there are %d", op->channel, plan->channels);
     return DIST_OK;
 }
 

@@ -76,6 +76,7 @@ static const dist_wire_ops mpi_ops = {
     .post = dist_mpi_post,
     .finish = dist_mpi_finish,
     .exchange = dist_mpi_exchange,
+    .open_channels = dist_mpi_open_channels,
     .open_space = dist_mpi_open_space,
     .tell = dist_mpi_tell,
     .hear = dist_mpi_hear,

@@ -36,6 +36,19 @@ dist_status dist_mpi_duplicate(MPI_Comm parent, MPI_Comm *out, const dist_patien
     return DIST_OK;
 }
 
+dist_status dist_mpi_open_channels(dist_wire *base, int channels, const dist_patience *patience)
+{
+    dist_mpi_wire *wire = (dist_mpi_wire *)base;
+    size_t room = (size_t)wire->channels;
+    if (channels <= wire->channels)
+        return DIST_OK;
+    if (!dist_grow(&wire->channel, &room, (size_t)channels, sizeof *wire->channel))
+        return dist_fail(DIST_ERR_MEMORY, "no memory for %d channels", channels);
+    for (; wire->channels < channels; wire->channels++)
+        DIST_TRY(dist_mpi_duplicate(wire->control, &wire->channel[wire->channels], patience));
+    return DIST_OK;
+}
+
 dist_status dist_mpi_open_space(dist_wire *base, int space, const dist_patience *patience)
 {
     dist_mpi_wire *wire = (dist_mpi_wire *)base;

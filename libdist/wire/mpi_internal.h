@@ -37,7 +37,8 @@ typedef struct dist_mpi_request {
     dist_wire_request base;
     MPI_Request handle; /* persistent, or of the collective that runs */
     bool persistent, running;
-    int at; /* position in wire->active while running */
+    int at;                   /* position in wire->active while running */
+    dist_wire_message parcel; /* of a variable send; else without buffer */
     dist_wire_collective call;
 } dist_mpi_request;
 
@@ -77,6 +78,7 @@ void dist_mpi_types_free(dist_mpi_types *types);
 /* mpi_control.c */
 dist_status dist_mpi_exchange(dist_wire *wire, const void *mine, void *all, size_t bytes,
                               const dist_patience *patience);
+dist_status dist_mpi_open_channels(dist_wire *wire, int channels, const dist_patience *patience);
 dist_status dist_mpi_open_space(dist_wire *wire, int space, const dist_patience *patience);
 dist_status dist_mpi_notes_open(dist_mpi_wire *wire);
 void dist_mpi_tell(dist_wire *wire, const char note[DIST_NOTE_MAX]);

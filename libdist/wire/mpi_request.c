@@ -37,6 +37,11 @@ dist_status dist_mpi_message(dist_wire *base, const dist_wire_message *message, 
     DIST_TRY(dist_mpi_request_create(wire, &request));
     int bytes = (int)message->bytes, tag = (int)message->tag;
     MPI_Comm channel = wire->channel[message->channel];
+    if (message->send && message->variable) { /* MPI has no persistent request whose size changes */
+        request->parcel = *message;
+        *out = &request->base;
+        return DIST_OK;
+    }
     int code =
         message->send
             ? MPI_Send_init(message->buffer, bytes, MPI_BYTE, message->peer, tag, channel, &request->handle)
@@ -50,12 +55,27 @@ dist_status dist_mpi_message(dist_wire *base, const dist_wire_message *message, 
     return DIST_OK;
 }
 
+static dist_status start_parcel(const dist_mpi_wire *wire, dist_mpi_request *request)
+{
+    const dist_wire_message *message = &request->parcel;
+    dist_parcel head;
+    memcpy(&head, message->buffer, sizeof head);
+    if (head.bytes > message->bytes - sizeof head)
+        return dist_fail(DIST_ERR_ARGUMENT, "%llu bytes are to be sent, but at most %llu were declared",
+                         (unsigned long long)head.bytes, (unsigned long long)(message->bytes - sizeof head));
+    DIST_MPI_TRY(MPI_Isend(message->buffer, (int)(sizeof head + head.bytes), MPI_BYTE, message->peer,
+                           (int)message->tag, wire->channel[message->channel], &request->handle));
+    return DIST_OK;
+}
+
 dist_status dist_mpi_start(dist_wire_request *base)
 {
     dist_mpi_wire *wire = (dist_mpi_wire *)base->wire;
     dist_mpi_request *request = (dist_mpi_request *)base;
     if (request->persistent)
         DIST_MPI_TRY(MPI_Start(&request->handle));
+    else if (request->parcel.buffer)
+        DIST_TRY(start_parcel(wire, request));
     else
         DIST_TRY(dist_mpi_collective_start(wire, request));
     request->running = true;

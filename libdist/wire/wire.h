@@ -25,13 +25,20 @@ typedef struct dist_wire_request {
     uint32_t number;
 } dist_wire_request;
 
+/* What a message of variable size begins with: only it and the `bytes` that follow travel, whatever the room. */
+typedef struct dist_parcel {
+    uint64_t bytes;
+    uint64_t reserved[7];
+} dist_parcel;
+
 typedef struct dist_wire_message {
     bool send;
     int peer;
     int channel;  /* below the number of channels that the wire was opened with */
     uint32_t tag; /* below dist_wire.tags; matches a send with its receive on (channel, peer) */
     void *buffer;
-    uint64_t bytes; /* the same on both sides */
+    uint64_t bytes; /* the same on both sides; of a variable message the most, the dist_parcel included */
+    bool variable;  /* buffer holds a dist_parcel, whose size is read at each start. Not for `post` */
 } dist_wire_message;
 
 /* A whole collective that a wire does by itself, over all ranks. */
@@ -94,6 +101,8 @@ typedef struct dist_wire_ops {
      * deadline. */
     dist_status (*exchange)(dist_wire *wire, const void *mine, void *all, size_t bytes,
                             const dist_patience *patience);
+    /* Makes sure that there are `channels` channels on all ranks; those that exist stay. Collective; blocks. */
+    dist_status (*open_channels)(dist_wire *wire, int channels, const dist_patience *patience);
     /* Makes sure that collective space number `space` (at most one more than there are) exists on all ranks.
      * Collective; blocks. */
     dist_status (*open_space)(dist_wire *wire, int space, const dist_patience *patience);

@@ -36,6 +36,13 @@ static dist_plan *one_of_each(void)
                      at(DIST_NO_BUFFER, 0, 0));
     dist_plan_project(plan, 4, at(wire, 600, 80), at(data, 1600, 80), at(state, 0, 400));
     dist_plan_expand(plan, 4, at(data, 1600, 80), at(wire, 600, 80), at(state, 0, 400));
+    dist_plan_call(plan, &(dist_stage_call){.kind = DIST_CALL_WEIGHT,
+                                            .stage = 5,
+                                            .microbatch = 6,
+                                            .held = -7,
+                                            .dst = at(data, 2000, 8),
+                                            .src = at(data, 1600, 80),
+                                            .state = at(data, 400, 400)});
     return plan;
 }
 
@@ -68,6 +75,7 @@ static void test_ops_and_waits(void **state)
     waits_for(plan, 7, 0);
     waits_for(plan, 8, 1, 4);
     waits_for(plan, 9, 1, 8);
+    waits_for(plan, 10, 2, 1, 9); /* its state is read, beside what 2 reads */
     assert_int_equal(plan->op[1].count, 100);
     assert_int_equal(plan->op[1].reduction,
                      DIST_SUM); /* an average is a sum; the division is an op of its own */
@@ -156,6 +164,7 @@ static void test_text(void **state)
         "NATIVE broadcast of 8 float64 data[1200+64]",
         "PROJECT wire[600+80] = data[1600+80] of 4 rows, rank 4 with a name that is [0+400]",
         "EXPAND data[1600+80] = wire[600+80] of 4 rows, rank 4 with a name that is [0+400]",
+        "CALL W5.6 data[2000+8] = data[1600+80] with data[400+400]",
     };
     dist_plan *plan = one_of_each();
     assert_int_equal(dist_plan_finish(plan), DIST_OK);
@@ -176,7 +185,7 @@ static void test_text(void **state)
     rewind(file);
     assert_int_equal(fread(written, 1, length, file), length);
     fclose(file);
-    assert_non_null(strstr(written, "# rank 1 of 4: one of 10\n# 10 ops, 1000 scratch bytes, hash "));
+    assert_non_null(strstr(written, "# rank 1 of 4: one of 11\n# 11 ops, 1000 scratch bytes, hash "));
     assert_non_null(strstr(written, "# buffer wire: scratch, 1000 bytes\n"));
     assert_non_null(strstr(written, "    0 RECV data[0+400] from rank 3 #0 channel 0\n"));
     assert_non_null(strstr(written, "    6 DECODE data[0+400] += wire[0+500] of 2 frames / 4 after 0,1,4\n"));
@@ -194,6 +203,14 @@ static void test_text(void **state)
         assert_int_not_equal(dist_plan_hash(plan), before);                                                  \
         (field) = kept;                                                                                      \
         assert_int_equal(dist_plan_hash(plan), before);                                                      \
+    } while (0)
+
+#define FLAG_COVERED(plan, flag)                                                                             \
+    do {                                                                                                     \
+        uint64_t before = dist_plan_hash(plan);                                                              \
+        (flag) = !(flag);                                                                                    \
+        assert_int_not_equal(dist_plan_hash(plan), before);                                                  \
+        (flag) = !(flag);                                                                                    \
     } while (0)
 
 static void slice_is_covered(dist_plan *plan, dist_slice *slice)
@@ -225,7 +242,9 @@ static void test_hash_covers_all(void **state)
         COVERED(plan, op->type, op->type + 1);
         COVERED(plan, op->reduction, op->reduction + 1);
         COVERED(plan, op->native, op->native + 1);
-        COVERED(plan, op->add, !op->add);
+        FLAG_COVERED(plan, op->add);
+        FLAG_COVERED(plan, op->variable);
+        FLAG_COVERED(plan, op->staged);
         COVERED(plan, op->channel, op->channel + 256);
         COVERED(plan, op->peer, -1);
         COVERED(plan, op->sequence, op->sequence + 1);
