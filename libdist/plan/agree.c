@@ -10,12 +10,14 @@
 
 typedef struct proposal {
     char label[sizeof((dist_plan){0}.label)];
-    uint32_t number;      /* tasks created before */
+    uint32_t group;       /* of its plan */
+    uint32_t number;      /* agreements before */
     uint32_t tag, room;   /* the first tags that would do on this rank, and how many are free there */
     uint32_t sequences;   /* tags that its plan needs */
     uint32_t channels;    /* that its messages use */
     uint32_t wants_space; /* it has collectives of the wire */
     uint64_t spaces_used;
+    uint64_t value;   /* of dist_engine_most */
     uint64_t balance; /* hash of its messages: over all ranks the sum is 0 when every SEND meets its RECV */
 } proposal;
 
@@ -79,6 +81,7 @@ static void propose(const dist_task *task, proposal *mine)
     const dist_engine *engine = task->engine;
     memset(mine, 0, sizeof *mine);
     snprintf(mine->label, sizeof mine->label, "%s", task->plan->label);
+    mine->group = task->plan->group;
     mine->number = engine->agreements;
     mine->sequences = task->plan->sequences;
     mine->channels = (uint32_t)task->plan->channels;
@@ -149,27 +152,41 @@ static void first_difference(dist_task *task, const dist_patience *patience, cha
     free(all);
 }
 
+/* The first rank that must prepare the same as rank r: of its group. A plan of all ranks is in every group. */
+static int model_of(const proposal *all, int r)
+{
+    int model = 0;
+    while (all[model].group != all[r].group && all[model].group != 0 && all[r].group != 0)
+        model++;
+    return model;
+}
+
 static dist_status compare(dist_task *task, const proposal *all, const dist_patience *patience)
 {
-    int other = 0;
+    int model = 0, other = 0;
+    bool groups = false;
     uint64_t balance = all[0].balance;
     char where[256];
     for (int r = 1; r < task->plan->ranks; r++) {
         balance += all[r].balance;
-        if (other == 0 && (strcmp(all[0].label, all[r].label) != 0 || all[0].number != all[r].number))
+        groups |= all[r].group != all[0].group;
+        if (other != 0)
+            continue;
+        model = all[r].number == all[0].number ? model_of(all, r) : 0;
+        if (all[r].number != all[0].number || strcmp(all[model].label, all[r].label) != 0)
             other = r;
     }
     if (other == 0 && balance == 0)
         return DIST_OK;
     first_difference(task, patience, where, sizeof where);
     if (other == 0)
-        return dist_fail(DIST_ERR_MISMATCH,
-                         "ranks disagree: all prepare '%s', but their messages do not fit%s%s", all[0].label,
-                         where[0] ? "; first op that differs: " : "", where);
+        return dist_fail(DIST_ERR_MISMATCH, "ranks disagree: %s '%s', but their messages do not fit%s%s",
+                         groups ? "each group prepares one plan, that of rank 0" : "all prepare",
+                         all[0].label, where[0] ? "; first op that differs: " : "", where);
     return dist_fail(
         DIST_ERR_MISMATCH,
-        "ranks disagree: rank 0 prepares '%s' as its number %u, rank %d prepares '%s' as its number %u%s%s",
-        all[0].label, all[0].number, other, all[other].label, all[other].number,
+        "ranks disagree: rank %d prepares '%s' as its number %u, rank %d prepares '%s' as its number %u%s%s",
+        model, all[model].label, all[model].number, other, all[other].label, all[other].number,
         where[0] ? "; first op that differs: " : "", where);
 }
 
@@ -234,7 +251,22 @@ static dist_status open_channels(dist_task *task, const proposal *all, const dis
     return channels > DIST_CHANNELS ? wire->ops->open_channels(wire, (int)channels, patience) : DIST_OK;
 }
 
-static dist_status agree(dist_task *task, const dist_patience *patience)
+/* What a rank has to say, and the largest of it with the first rank that says so. */
+typedef struct extreme {
+    uint64_t value, largest;
+    int rank;
+} extreme;
+
+static void find_largest(const proposal *all, int ranks, extreme *found)
+{
+    found->rank = 0;
+    for (int r = 1; r < ranks; r++)
+        if (all[r].value > all[found->rank].value)
+            found->rank = r;
+    found->largest = all[found->rank].value;
+}
+
+static dist_status agree(dist_task *task, extreme *found, const dist_patience *patience)
 {
     dist_wire *wire = task->engine->options.wire;
     proposal mine;
@@ -242,9 +274,12 @@ static dist_status agree(dist_task *task, const dist_patience *patience)
     if (!all)
         return dist_fail(DIST_ERR_MEMORY, "no memory to compare plans with %d ranks", wire->ranks);
     propose(task, &mine);
+    mine.value = found->value;
     dist_status status = wire->ops->exchange(wire, &mine, all, sizeof mine, patience);
     if (status >= 0)
         status = compare(task, all, patience);
+    if (status >= 0)
+        find_largest(all, wire->ranks, found);
     if (status >= 0)
         status = take_tags(task, &mine, all, patience);
     if (status >= 0)
@@ -267,13 +302,13 @@ static bool keep_moving(void *argument)
 }
 
 /* A rank that does not come fails the engine, because half of an exchange cannot be taken back. */
-dist_status dist_task_agree(dist_task *task)
+static dist_status prepare(dist_task *task, extreme *found)
 {
     dist_engine *engine = task->engine;
     pthread_mutex_lock(&engine->drive);
     engine->preparing = task->plan->label;
     dist_patience patience = {dist_deadline(engine->options.timeout), keep_moving, engine};
-    dist_status status = agree(task, &patience);
+    dist_status status = agree(task, found, &patience);
     engine->agreements++;
     if (status == DIST_ERR_TIMEOUT || status == DIST_ERR_MPI) {
         char sentence[DIST_ERROR_MAX];
@@ -284,5 +319,32 @@ dist_status dist_task_agree(dist_task *task)
         status = dist_engine_status(engine);
     engine->preparing = NULL;
     pthread_mutex_unlock(&engine->drive);
+    return status;
+}
+
+dist_status dist_task_agree(dist_task *task)
+{
+    return prepare(task, &(extreme){0});
+}
+
+int dist_engine_ranks(const dist_engine *engine)
+{
+    return engine->options.wire->ranks;
+}
+
+/* An agreement like any other, on an empty plan: one that meets a task of another rank is found out. */
+dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most, int *rank)
+{
+    extreme found = {.value = value};
+    dist_plan *plan = dist_plan_create(engine->options.wire->rank, engine->options.wire->ranks, "%s", what);
+    if (!plan)
+        return DIST_ERR_MEMORY;
+    dist_task task = {.engine = engine, .plan = plan, .space = -1};
+    dist_status status = dist_engine_status(engine);
+    if (status >= 0)
+        status = prepare(&task, &found);
+    dist_plan_destroy(plan);
+    *most = found.largest;
+    *rank = found.rank;
     return status;
 }

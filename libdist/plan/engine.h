@@ -36,12 +36,18 @@ dist_status dist_engine_status(dist_engine *engine);
 /* Another view of who is where, for counters and errors, while no task exists. */
 dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topology);
 double dist_engine_timeout(const dist_engine *engine);
+/* Of the job. */
+int dist_engine_ranks(const dist_engine *engine);
 void dist_engine_counters(dist_engine *engine, dist_counters *counters);
 
 /* Compares the plan with the other ranks' and binds it to memory: user[i] is the address of the i-th USER
  * buffer. Takes the plan over, also when it fails. Collective; blocks until the engine's timeout.
  * DIST_ERR_MISMATCH leaves the engine usable. */
 dist_status dist_task_create(dist_task **task, dist_engine *engine, dist_plan *plan, void *const *user);
+/* The largest `value` of all ranks of the job, and the lowest rank that gave it; `what` is in words what it is for, the same
+ * on all. Collective, in one order with dist_task_create; blocks until the engine's timeout. */
+dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most,
+                             int *rank);
 /* The same plan on other addresses. The task must not be running. Not collective. */
 dist_status dist_task_bind(dist_task *task, void *const *user);
 /* Not collective. A running task is waited for first. */

@@ -37,7 +37,7 @@ uint64_t dist_plan_hash(const dist_plan *plan)
     uint64_t hash = 0xcbf29ce484222325u;
     for (const char *c = plan->label; *c; c++)
         hash = mix(hash, (unsigned char)*c);
-    hash = mix(mix(hash, (uint64_t)plan->rank), (uint64_t)plan->ranks);
+    hash = mix(mix(hash, (uint64_t)plan->rank | (uint64_t)plan->group << 32), (uint64_t)plan->ranks);
     for (size_t b = 0; b < plan->buffers; b++)
         hash = mix(mix(hash, (uint64_t)plan->buffer[b].kind), plan->buffer[b].bytes);
     for (size_t i = 0; i < plan->ops; i++)

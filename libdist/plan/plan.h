@@ -112,6 +112,7 @@ enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
 typedef struct dist_plan {
     char label[224]; /* what was asked for, in words: compared between ranks, printed in errors */
     int rank, ranks;
+    uint32_t group;   /* 0: of all ranks; else 1 + the lowest rank of the group whose plans belong together */
     dist_codec codec; /* of ENCODE, DECODE, PROJECT and EXPAND */
     dist_op *op;
     size_t ops, op_capacity;

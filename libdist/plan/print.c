@@ -102,9 +102,11 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
 void dist_plan_write(const dist_plan *plan, FILE *file)
 {
     static const char *const kinds[] = {"user", "scratch", "state"};
-    fprintf(file, "# rank %d of %d: %s\n# %zu ops, %" PRIu64 " scratch bytes, hash %016" PRIx64 "\n",
-            plan->rank, plan->ranks, plan->label, plan->ops, dist_plan_bytes(plan, DIST_BUFFER_SCRATCH),
-            dist_plan_hash(plan));
+    fprintf(file, "# rank %d of %d", plan->rank, plan->ranks);
+    if (plan->group)
+        fprintf(file, " in the group of rank %" PRIu32, plan->group - 1);
+    fprintf(file, ": %s\n# %zu ops, %" PRIu64 " scratch bytes, hash %016" PRIx64 "\n", plan->label, plan->ops,
+            dist_plan_bytes(plan, DIST_BUFFER_SCRATCH), dist_plan_hash(plan));
     for (size_t b = 0; b < plan->buffers; b++)
         fprintf(file, "# buffer %s: %s, %" PRIu64 " bytes\n", plan->buffer[b].name,
                 kinds[plan->buffer[b].kind], plan->buffer[b].bytes);

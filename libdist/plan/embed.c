@@ -1,0 +1,32 @@
+#include "plan/embed.h"
+
+#include "base/error.h"
+#include "topology/group.h"
+
+static dist_status check(const dist_plan *plan, const int *member, int ranks)
+{
+    DIST_TRY(dist_group_check(member, plan->ranks, ranks));
+    if (plan->group != 0)
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: already a plan of the group of rank %u", plan->label,
+                         plan->group - 1);
+    for (size_t i = 0; i < plan->ops; i++)
+        if (plan->op[i].kind == DIST_OP_NATIVE)
+            return dist_fail(
+                DIST_ERR_UNSUPPORTED,
+                "%s: algorithm 'mpi' takes all ranks of the job and cannot run among %d of %d; use "
+                "another one, such as 'auto' or 'ring'",
+                plan->label, plan->ranks, ranks);
+    return DIST_OK;
+}
+
+dist_status dist_plan_embed(dist_plan *plan, const int *member, int ranks)
+{
+    DIST_TRY(check(plan, member, ranks));
+    for (size_t i = 0; i < plan->ops; i++)
+        if (plan->op[i].kind == DIST_OP_SEND || plan->op[i].kind == DIST_OP_RECV)
+            plan->op[i].peer = member[plan->op[i].peer];
+    plan->rank = member[plan->rank];
+    plan->ranks = ranks;
+    plan->group = (uint32_t)member[0] + 1;
+    return DIST_OK;
+}
