@@ -6,15 +6,16 @@
 
 /* `count` elements at byte `offset` of a user buffer of `rank`, standing for the logical elements first,
  * first + 1, ... of the collective. At the start an input holds rank's own contribution to them; at the end
- * an output must hold the contributions of all ranks (from < 0), each exactly once, or that of rank `from`
- * alone. */
+ * an output must hold the contributions of all ranks of its group (from < 0), each exactly once and no other's, or
+ * that of rank `from` alone. */
 typedef struct dist_claim {
     int rank;
     uint32_t buffer;
     uint64_t offset;
     uint64_t count;
     uint64_t first;
-    int from; /* outputs only */
+    int from;  /* outputs only */
+    int group; /* 0: all ranks are in it; up to `ranks`: those with an input of the same number are */
 } dist_claim;
 
 typedef struct dist_contract {

@@ -13,6 +13,9 @@ static dist_status check_claim(const dist_verifier *verifier, const char *which,
     if (claim->rank < 0 || claim->rank >= verifier->ranks || claim->from >= verifier->ranks)
         return dist_fail(DIST_ERR_PLAN, "%s %zu of the contract names rank %d or %d; there are %d ranks",
                          which, number, claim->rank, claim->from, verifier->ranks);
+    if (claim->group < 0 || claim->group > verifier->ranks)
+        return dist_fail(DIST_ERR_PLAN, "%s %zu of the contract is in group %d; there are at most %d", which,
+                         number, claim->group, verifier->ranks);
     plan = verifier->plan[claim->rank];
     if (claim->buffer >= plan->buffers || plan->buffer[claim->buffer].kind == DIST_BUFFER_STATE)
         return dist_fail(DIST_ERR_PLAN,
@@ -44,6 +47,12 @@ dist_status dist_verify_contract(const dist_verifier *verifier)
     return DIST_OK;
 }
 
+static bool join_group(dist_values *values, const dist_claim *claim)
+{
+    uint32_t *group = &values->group[claim->group], rank = (uint32_t)claim->rank;
+    return dist_sets_union(&values->sets, *group == DIST_NO_OP ? rank : *group, rank, group);
+}
+
 dist_status dist_values_load(dist_values *values)
 {
     const dist_verifier *verifier = values->verifier;
@@ -54,6 +63,8 @@ dist_status dist_values_load(dist_values *values)
                             .source = (uint32_t)claim->rank,
                             .detail = 1};
         values->left.count = 0;
+        if (claim->group > 0 && !join_group(values, claim))
+            return dist_verify_no_memory(verifier);
         if (!dist_intervals_append(&values->left,
                                    (dist_interval){0, claim->count * verifier->element, value}) ||
             !dist_intervals_write(dist_values_memory(values, claim->rank, claim->buffer), claim->offset,
@@ -102,9 +113,24 @@ static dist_status blame_undefined(const dist_values *values, const wrong *w, di
                  value.detail, text);
 }
 
+static dist_status check_group(const dist_values *values, const wrong *w, uint32_t set)
+{
+    const uint32_t group = values->group[w->claim->group];
+    if (group == DIST_NO_OP)
+        return blame(w, "is of group %d, of which there is no input", w->claim->group);
+    const int rank = dist_sets_differ(&values->sets, set, group);
+    if (rank < 0)
+        return DIST_OK;
+    if (dist_sets_common(&values->sets, group, (uint32_t)rank) < 0)
+        return blame(w, "holds the contribution of rank %d, which is not in group %d", rank, w->claim->group);
+    return blame(w, "lacks the contribution of rank %d", rank);
+}
+
 static dist_status check_contributors(const dist_values *values, const wrong *w, uint32_t set)
 {
     int from = w->claim->from;
+    if (from < 0 && w->claim->group > 0)
+        return check_group(values, w, set);
     if (from < 0) {
         int missing = dist_sets_missing(&values->sets, set);
         return missing < 0 ? DIST_OK : blame(w, "lacks the contribution of rank %d", missing);

@@ -74,6 +74,8 @@ void dist_sets_destroy(dist_sets *sets);
 bool dist_sets_union(dist_sets *sets, uint32_t a, uint32_t b, uint32_t *result);
 /* A rank that is in both; a rank that is not in it; -1 when there is none. */
 int dist_sets_common(const dist_sets *sets, uint32_t a, uint32_t b);
+/* The lowest rank that is in one of them only; -1 when they are equal. */
+int dist_sets_differ(const dist_sets *sets, uint32_t a, uint32_t b);
 int dist_sets_missing(const dist_sets *sets, uint32_t set);
 
 /* ---- verify_intervals.c: what bytes hold ---- */
@@ -139,6 +141,7 @@ typedef struct dist_values {
     size_t frames, frame_capacity;
     dist_projected *matrix;
     size_t matrices, matrix_capacity;
+    uint32_t *group; /* [ranks + 1] the set of ranks with inputs of this group, or DIST_NO_OP */
     dist_intervals left, right, sum, bytes, spare;
 } dist_values;
 

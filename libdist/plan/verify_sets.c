@@ -102,6 +102,16 @@ int dist_sets_common(const dist_sets *sets, uint32_t a, uint32_t b)
     return -1;
 }
 
+int dist_sets_differ(const dist_sets *sets, uint32_t a, uint32_t b)
+{
+    for (size_t w = 0; w < sets->words; w++) {
+        uint64_t one = bits_of(sets, a)[w] ^ bits_of(sets, b)[w];
+        if (one)
+            return (int)(64 * w) + __builtin_ctzll(one);
+    }
+    return -1;
+}
+
 int dist_sets_missing(const dist_sets *sets, uint32_t set)
 {
     for (int r = 0; r < sets->ranks; r++)

@@ -399,7 +399,10 @@ dist_status dist_values_create(dist_values *values, const dist_verifier *verifie
     for (int r = 0; r < verifier->ranks; r++)
         values->first_buffer[r + 1] = values->first_buffer[r] + verifier->plan[r]->buffers;
     values->memory = calloc(values->first_buffer[verifier->ranks] + 1, sizeof(dist_intervals));
-    return values->memory ? DIST_OK : no_memory(values);
+    values->group = malloc(((size_t)verifier->ranks + 1) * sizeof *values->group);
+    for (int g = 0; values->group && g <= verifier->ranks; g++)
+        values->group[g] = DIST_NO_OP;
+    return values->memory && values->group ? DIST_OK : no_memory(values);
 }
 
 void dist_values_destroy(dist_values *values)
@@ -416,6 +419,7 @@ void dist_values_destroy(dist_values *values)
     free(values->memory);
     free(values->matrix);
     free(values->first_buffer);
+    free(values->group);
     free(values->frame);
     free(values->left.item);
     free(values->right.item);
