@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "parallel/lowrank.h"
 
 #define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
 #define BUCKETS_WANTED       8 /* a small model still overlaps */
@@ -24,7 +23,18 @@ static void free_all(dist_data_parallel *dp)
     free(dp->round);
     free(dp->bucket);
     free(dp->flight);
+    free(dp->member);
     free(dp);
+}
+
+static bool copy_members(dist_data_parallel *dp)
+{
+    const size_t members = dp->setup.member ? (size_t)dp->setup.spec.topology->ranks : 0;
+    dp->member = malloc((members ? members : 1) * sizeof *dp->member);
+    for (size_t m = 0; dp->member && m < members; m++)
+        dp->member[m] = dp->setup.member[m];
+    dp->setup.member = members ? dp->member : NULL;
+    return dp->member != NULL;
 }
 
 static bool copy_parameters(dist_data_parallel *dp, const dist_parameter *parameters, size_t n)
@@ -80,79 +90,6 @@ static bool make_buckets(dist_data_parallel *dp)
     return true;
 }
 
-/* A codec works on floats of up to 32 bits: buckets of other types go as they are. */
-static dist_spec bucket_spec(const dist_data_parallel *dp, const dist_bucket *b)
-{
-    dist_spec spec = dp->setup.spec;
-    spec.stream = (uint32_t)(b - dp->bucket);
-    spec.kind = DIST_ALL_REDUCE;
-    spec.type = b->type;
-    spec.count = b->bytes / dist_type_bytes(b->type);
-    spec.in_place = true;
-    if (b->type != DIST_FLOAT32 && b->type != DIST_FLOAT16 && b->type != DIST_BFLOAT16)
-        spec.codec = (dist_codec){.kind = DIST_CODEC_NONE, .text = "none"};
-    spec.feedback = spec.codec.feedback;
-    return spec;
-}
-
-/* powersgd has a plan of its own, and any codec may leave the first steps alone. */
-static bool begins_dense(const dist_codec *codec)
-{
-    return codec->kind == DIST_CODEC_POWERSGD || codec->dense > 0;
-}
-
-static dist_spec dense_spec(const dist_spec *spec)
-{
-    dist_spec dense = *spec;
-    dense.codec.kind = DIST_CODEC_NONE;
-    dense.feedback = false; /* the codec's text stays: ranks must agree on it from the start */
-    return dense;
-}
-
-/* Takes the plan over. */
-static dist_status bind(dist_data_parallel *dp, size_t number, dist_plan *plan, dist_task **task)
-{
-    dist_bucket *b = &dp->bucket[number];
-    size_t users = 0;
-    void **user = malloc((b->parameters + 1) * sizeof *user);
-    if (!user) {
-        dist_plan_destroy(plan);
-        return dist_fail(DIST_ERR_MEMORY, "no memory for bucket %zu", number);
-    }
-    user[users++] = b->memory;
-    for (size_t i = 0; i < dp->parameters; i++)
-        if (dp->place[i].bucket == number && dp->parameter[i].gradient && dp->parameter[i].count > 0)
-            user[users++] = dp->parameter[i].gradient;
-    dist_status status = dist_task_create(task, dp->setup.engine, plan, user);
-    free(user);
-    return status;
-}
-
-static dist_status plan_and_bind(dist_data_parallel *dp, size_t number, dist_spec spec, dist_task **task)
-{
-    dist_plan *plan;
-    DIST_TRY(dist_choose(&spec));
-    DIST_TRY(dist_bucket_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
-    return bind(dp, number, plan, task);
-}
-
-static dist_status make_tasks(dist_data_parallel *dp, size_t number)
-{
-    dist_bucket *b = &dp->bucket[number];
-    const dist_spec spec = bucket_spec(dp, b);
-    dist_plan *plan;
-    if (!begins_dense(&spec.codec))
-        return plan_and_bind(dp, number, spec, &b->task);
-    DIST_TRY(plan_and_bind(dp, number, dense_spec(&spec), &b->task));
-    b->dense = spec.codec.dense;
-    if (spec.codec.kind != DIST_CODEC_POWERSGD)
-        return plan_and_bind(dp, number, spec, &b->coded);
-    if (dist_lowrank_matrices(&spec, number, dp->parameter, dp->place, dp->parameters) == 0)
-        return DIST_OK;
-    DIST_TRY(dist_lowrank_plan(&plan, &spec, number, dp->parameter, dp->place, dp->parameters));
-    return bind(dp, number, plan, &b->coded);
-}
-
 dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
                            const dist_parameter *parameters, size_t n)
 {
@@ -162,11 +99,10 @@ dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_se
         return dist_fail(DIST_ERR_MEMORY, "no memory for data parallel");
     dp->setup = *setup;
     dist_status status = DIST_OK;
-    if (!copy_parameters(dp, parameters, n) || !make_buckets(dp))
+    if (!copy_members(dp) || !copy_parameters(dp, parameters, n) || !make_buckets(dp))
         status = dist_fail(DIST_ERR_MEMORY, "no memory for the gradients of %zu parameters, %zu bytes", n,
                            dp->stats.gradient_bytes);
-    for (size_t b = 0; status >= 0 && b < dp->buckets; b++)
-        status = make_tasks(dp, b);
+    status = dist_dp_make_tasks(dp, status);
     if (status < 0) {
         dist_dp_destroy(dp);
         return status;

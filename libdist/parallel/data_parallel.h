@@ -8,7 +8,12 @@
 #include "collective/collective.h"
 #include "plan/engine.h"
 
-/* What the context decides; `spec` has algorithm, codec, tuning, topology and rank. */
+/* What the context decides; `spec` has algorithm, codec, tuning, topology and rank.
+ *
+ * In a group, averages are over the ranks member[0] < member[1] < ... of the job: topology is that of the group
+ * (dist_topology_group; it stays the caller's and outlives the data parallel), and spec.rank the position of this rank in
+ * `member`, of which a copy is kept. Each rank of the job is in one group, and all create theirs at the same time. Algorithm
+ * 'mpi' is refused, as are saving and loading a state (DIST_ERR_UNSUPPORTED). */
 typedef struct dist_data_parallel_setup {
     dist_engine *engine;
     const dist_log *log;
@@ -16,6 +21,7 @@ typedef struct dist_data_parallel_setup {
     uint64_t bucket_bytes;       /* 0: DIST_BUCKET_DEFAULT, at most an eighth of all gradients */
     uint64_t first_bucket_bytes; /* 0: 1 MiB */
     int accumulate;
+    const int *member; /* [spec.topology->ranks]; NULL: all ranks of the job */
 } dist_data_parallel_setup;
 
 #define DIST_BUCKET_DEFAULT ((uint64_t)25 << 20)

@@ -33,6 +33,7 @@ struct dist_data_parallel {
     dist_placement *place;
     bool *ready;
     size_t parameters;
+    int *member; /* a copy of setup.member, which points here */
     dist_bucket *bucket;
     dist_flight *flight;
     size_t buckets;
@@ -40,5 +41,9 @@ struct dist_data_parallel {
     uint64_t steps; /* averaged so far, by the jobs whose state was loaded too */
     dist_data_parallel_stats stats;
 };
+
+/* tasks.c. Makes the tasks of all buckets, unless `status`, of what was done for them before, is a failure; returns the
+ * first one. In groups all ranks of the job must come here, also after a failure. */
+dist_status dist_dp_make_tasks(dist_data_parallel *dp, dist_status status);
 
 #endif

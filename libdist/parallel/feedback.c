@@ -304,6 +304,8 @@ dist_status dist_dp_state_save(const dist_data_parallel *dp, void *state, uint64
                                          "dist_data_parallel_wait first");
     if (part.bytes == 0)
         return DIST_OK;
+    if (dp->setup.member)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "the state of averages in groups of ranks cannot be saved");
     if (!state || bytes != part.bytes)
         return dist_fail(DIST_ERR_ARGUMENT,
                          "the state takes %" PRIu64 " bytes (dist_data_parallel_state_bytes), not %" PRIu64

@@ -373,6 +373,8 @@ dist_status dist_dp_state_load(dist_data_parallel *dp, const void *const *part, 
                                int parts)
 {
     load l = {.dp = dp, .data = part, .parts = parts};
+    if (dp->setup.member)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "the state of averages in groups of ranks cannot be loaded");
     if (!(l.opinion = calloc(ranks_of(&l), sizeof *l.opinion)))
         return dist_fail(DIST_ERR_MEMORY, "no memory to load a state on %zu ranks", ranks_of(&l));
     opinion *own = &l.opinion[rank_of(&l)];
