@@ -1,11 +1,12 @@
 /* Predicts the run of plans on a described cluster: a discrete-event simulation of all ranks' plans together.
  *
- * The model: a rank runs its CALLs one at a time on its compute resource and its other local ops one at a time on its engine;
- * an op starts when the ops it waits for are done and its resource is free, in the order in which it became ready. A message
- * starts when its SEND and its RECV are both started (rendezvous) and its link is free; it occupies the link for
- * bytes / bandwidth, the SEND is done then, and the RECV is done one latency later. Messages share a link in the order in
- * which they became able to start. Of ops that became ready at the same time the one of the lower number goes first, then the
- * one of the lower rank (a message counts as its SEND), so that the same plans give the same times to the last bit.
+ * The model: a rank runs its CALLs one at a time on its compute resource and its other local ops one at a time on
+ * its engine; an op starts when the ops it waits for are done and its resource is free, in the order in which it
+ * became ready. A message starts when its SEND and its RECV are both started (rendezvous) and its link is free; it
+ * occupies the link for bytes / bandwidth, the SEND is done then, and the RECV is done one latency later. Messages
+ * share a link in the order in which they became able to start. Of ops that became ready at the same time the one
+ * of the lower number goes first, then the one of the lower rank (a message counts as its SEND), so that the same
+ * plans give the same times to the last bit.
  */
 #ifndef DIST_PLAN_PREDICT_H
 #define DIST_PLAN_PREDICT_H
@@ -26,19 +27,19 @@ typedef struct dist_cluster {
      * link[l].latency). Asked several times for a message: the answer must not change. */
     int (*route)(const void *user, int from, int to, double *latency);
     const void *user;
-    /* bytes/s of the local ops: COPY; REDUCE and DIVIDE (of op->dst); ENCODE, DECODE, PROJECT and EXPAND (of their values, those
-     * of each frame for a DECODE of several). 0: they take no time */
+    /* bytes/s of the local ops: COPY; REDUCE and DIVIDE (of op->dst); ENCODE, DECODE, PROJECT and EXPAND (of their
+     * values, those of each frame for a DECODE of several). 0: they take no time */
     double copy_rate, reduce_rate, codec_rate;
 } dist_cluster;
 
-/* Links of a topology: link r is the egress of rank r inside its site (`inside`), link ranks + s * sites + t is that from site
- * s to site t (topology->link where measured, else `across`). The cluster refers to the topology. The rates of local ops are 0,
- * and may be set, as may the links. */
+/* Links of a topology: link r is the egress of rank r inside its site (`inside`), link ranks + s * sites + t is
+ * that from site s to site t (topology->link where measured, else `across`). The cluster refers to the topology.
+ * The rates of local ops are 0, and may be set, as may the links. */
 dist_status dist_cluster_create(dist_cluster **cluster, const dist_topology *topology,
                                 dist_cluster_link inside, dist_cluster_link across);
-/* A line of ranks, rank j to j + 1 by an edge of latency[j] (and the sum of those between for ranks further apart), each
- * directed pair of neighbours a link of its own of `bandwidth`: link 2j is j -> j + 1, link 2j + 1 is back. A message that goes
- * further occupies the first link of its way. */
+/* A line of ranks, rank j to j + 1 by an edge of latency[j] (and the sum of those between for ranks further apart),
+ * each directed pair of neighbours a link of its own of `bandwidth`: link 2j is j -> j + 1, link 2j + 1 is back. A
+ * message that goes further occupies the first link of its way. */
 dist_status dist_cluster_line(dist_cluster **cluster, int ranks, const double *latency, double bandwidth);
 void dist_cluster_destroy(dist_cluster *cluster);
 
@@ -63,13 +64,13 @@ typedef struct dist_prediction {
     double **start, **end;
 } dist_prediction;
 
-/* `keep_times`: fill start and end. DIST_ERR_PLAN when the plans deadlock, naming for the first rank that is stuck the op and
- * whom it waits for, or when a message or collective meets none (sizes are the verifier's concern: a message has that of its
- * SEND); DIST_ERR_ARGUMENT when the cluster is not of these ranks or has a negative or infinite latency; DIST_ERR_MEMORY.
- * `prediction` is overwritten, and holds nothing after an error. A thousand ranks with 7,000 ops each take about 3 s and, besides
- * the plans, 25 bytes an op (41 with times). NATIVE ops take part as one synchronisation of all ranks by one message on the
- * slowest link (the least bandwidth, then the largest latency): of 2 * bytes for an all-reduce, of the bytes of the larger
- * side for the others. */
+/* `keep_times`: fill start and end. DIST_ERR_PLAN when the plans deadlock, naming for the first rank that is stuck
+ * the op and whom it waits for, or when a message or collective meets none (sizes are the verifier's concern: a
+ * message has that of its SEND); DIST_ERR_ARGUMENT when the cluster is not of these ranks or has a negative or
+ * infinite latency; DIST_ERR_MEMORY. `prediction` is overwritten, and holds nothing after an error. A thousand
+ * ranks with 7,000 ops each take about 3 s and, besides the plans, 25 bytes an op (41 with times). NATIVE ops take
+ * part as one synchronisation of all ranks by one message on the slowest link (the least bandwidth, then the
+ * largest latency): of 2 * bytes for an all-reduce, of the bytes of the larger side for the others. */
 dist_status dist_predict(const dist_plan *const *plan, const dist_cluster *cluster, bool keep_times,
                          dist_prediction *prediction);
 void dist_prediction_end(dist_prediction *prediction, int ranks);

@@ -9,8 +9,8 @@
 
 /* ---- predict_heap.c ---- */
 
-/* Something about op number `op` of `rank`. Ordered by time, then op, then rank: no two are alike, so the order in which a
- * heap yields them does not depend on the order in which they came. */
+/* Something about op number `op` of `rank`. Ordered by time, then op, then rank: no two are alike, so the order in
+ * which a heap yields them does not depend on the order in which they came. */
 typedef struct dist_event {
     double time;
     uint32_t op, rank;

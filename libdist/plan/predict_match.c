@@ -1,5 +1,6 @@
-/* Which op of which rank each op meets: the n-th SEND of a (sender, receiver, channel) its n-th RECV, the n-th NATIVE of a
- * rank that of all others. Time and memory go by messages and by pairs that talk, not by pairs of ranks. */
+/* Which op of which rank each op meets: the n-th SEND of a (sender, receiver, channel) its n-th RECV, the n-th
+ * NATIVE of a rank that of all others. Time and memory go by messages and by pairs that talk, not by pairs of
+ * ranks. */
 #include "plan/predict_internal.h"
 
 #include <inttypes.h>

@@ -1,6 +1,7 @@
-/* What happens when. Time goes from one event to the next: all ops that end at it end; then each free resource starts the
- * op in its queue that became ready first. Ops without a duration end at the time at which they started, so that a time may
- * have several such rounds. Within a round the order of events and of resources makes no difference. */
+/* What happens when. Time goes from one event to the next: all ops that end at it end; then each free resource
+ * starts the op in its queue that became ready first. Ops without a duration end at the time at which they started,
+ * so that a time may have several such rounds. Within a round the order of events and of resources makes no
+ * difference. */
 #include "plan/predict_internal.h"
 
 #include <math.h>

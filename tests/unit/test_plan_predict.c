@@ -1,4 +1,5 @@
-/* Predictions against figures derived by hand. All times are sums of halves and wholes, so they are compared exactly. */
+/* Predictions against figures derived by hand. All times are sums of halves and wholes, so they are compared
+ * exactly. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -183,7 +183,8 @@ static size_t partner(const reference *f, int r, size_t i, int other)
     return 0;
 }
 
-/* 0 .. LINKS - 1: links; then compute and engine of each rank; -1: RECVs and the collectives of ranks but 0 just follow. */
+/* 0 .. LINKS - 1: links; then compute and engine of each rank; -1: RECVs and the collectives of ranks but 0 just
+ * follow. */
 static int resource_of(const reference *f, int r, size_t i)
 {
     const dist_op *op = op_of(f, r, i);
