@@ -5,10 +5,10 @@
 
 static dist_status check(const dist_plan *plan, const int *member, int ranks)
 {
-    DIST_TRY(dist_group_check(member, plan->ranks, ranks));
     if (plan->group != 0)
         return dist_fail(DIST_ERR_ARGUMENT, "%s: already a plan of the group of rank %u", plan->label,
                          plan->group - 1);
+    DIST_TRY(dist_group_check(member, plan->ranks, ranks));
     for (size_t i = 0; i < plan->ops; i++)
         if (plan->op[i].kind == DIST_OP_NATIVE)
             return dist_fail(
