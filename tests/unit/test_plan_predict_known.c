@@ -144,6 +144,35 @@ static void test_ring_is_symmetric(void **state)
     finish(&c);
 }
 
+/* Each of 16 ranks sends to all others on 16 channels, all receivers ready: its link is never idle. */
+static void test_everyone_to_everyone(void **state)
+{
+    (void)state;
+    collective c = {0};
+    assert_int_equal(dist_topology_describe(&c.topology, "16"), DIST_OK);
+    assert_int_equal(dist_cluster_create(&c.cluster, c.topology, inside, across), DIST_OK);
+    for (int r = 0; r < 16; r++) {
+        dist_plan *plan = c.plan[r] = dist_plan_create(r, 16, "everyone to everyone");
+        dist_plan_add_buffer(plan, DIST_BUFFER_USER, 8192, "data");
+        dist_plan_set_channels(plan, 16);
+        for (int i = 0; i < 15 * 16; i++) {
+            int peer = (r + 1 + i / 16) % 16, channel = (i + r) % 16;
+            uint64_t bytes = channel % 2 ? 16 : 8, place = (uint64_t)(16 * peer + channel) * 16;
+            dist_plan_send(plan, channel, peer, dist_slice_of(0, 0, bytes));
+            dist_plan_recv(plan, channel, peer, dist_slice_of(0, 4096 + place, bytes));
+        }
+        assert_int_equal(dist_plan_finish(plan), DIST_OK);
+    }
+    assert_int_equal(dist_predict((const dist_plan *const *)c.plan, c.cluster, false, &c.prediction),
+                     DIST_OK);
+    for (int r = 0; r < 16; r++) {
+        assert_int_equal(c.prediction.link[r].bytes, 15 * 192);
+        assert_int_equal(c.prediction.link[r].messages, 240);
+    }
+    equal(c.prediction.makespan, 15 * 192 / 64.0 + 0.5);
+    finish(&c);
+}
+
 static void test_measured_links_are_taken(void **state)
 {
     (void)state;
@@ -295,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_links_carry_what_the_plans_send),
         cmocka_unit_test(test_ring_of_two),
         cmocka_unit_test(test_ring_is_symmetric),
+        cmocka_unit_test(test_everyone_to_everyone),
         cmocka_unit_test(test_measured_links_are_taken),
         cmocka_unit_test(test_a_slow_edge_costs_what_is_known),
         cmocka_unit_test(test_bubbles_and_peaks_of_1f1b_and_gpipe),
