@@ -94,8 +94,9 @@ dist_status dist_schedule_run(const dist_schedule *schedule, const dist_stage_ti
                               const double *latency, dist_schedule_time *time);
 void dist_schedule_time_end(dist_schedule_time *time, int ranks);
 
-/* No schedule on these ranks is faster: bound (c) for fused backwards, (d) for split ones, with c_j the latency of edge j. */
-double dist_schedule_bound(bool split, int ranks, int microbatches, const dist_stage_times *times,
+/* No order of these slots is faster, stages and ranks as they are: bound (c) where backwards are fused, (d) where they are
+ * split, with the work of each stage in place of the rank's on the way through. */
+double dist_schedule_bound(const dist_schedule *schedule, const dist_stage_times *times,
                            const double *latency);
 
 #endif

@@ -1,0 +1,147 @@
+/* wan-1f1b and wan-zb: as far ahead as the round trip to the last rank takes, so that a slow edge costs its latency once
+ * and not once a microbatch.
+ *
+ * wan-1f1b: with T* the longest T and a_{p-1} = 0,
+ *
+ *     a_i = max over j > i of a_j + ceil((sum_{i..j} T + 2 sum_{i..j-1} c) / T*) - 1
+ *
+ * made non-increasing in i, at most m - 1: the least lags with which the steady state keeps the slowest rank busy.
+ *
+ * wan-zb: a_i = ceil((sum_{j>i} (F + B) + 2 sum_{j>=i} c) / max_{j<=i} F), at most m, b = a_0: forwards fill the time
+ * until the first backward comes. On equal ranks that is (p-1-i) + ceil(((p-1-i) B + 2 sum c) / F).
+ *
+ * Where times are uneven, or the memory is short, another member of the family may be faster: each is run dry on
+ * some, and the fastest is taken, of equals the one that holds least.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "parallel/schedule_internal.h"
+
+/* Rounding must not make a round trip of 3 T into one of 4. */
+static int steps(double time, double step, int most)
+{
+    const double n = step > 0 ? ceil(time / step * (1 - 1e-12)) : (time > 0 ? most : 0);
+    return n < most ? (int)n : most;
+}
+
+static double whole(const dist_schedule_request *request, int rank)
+{
+    const dist_stage_times t = dist_schedule_times_of(request->times, rank);
+    return t.forward + t.backward + t.weight;
+}
+
+static void lags_of_period(const dist_schedule_request *request, int *lag)
+{
+    const int p = request->ranks, most = request->microbatches - 1;
+    double longest = 0;
+    for (int r = 0; r < p; r++)
+        longest = fmax(longest, whole(request, r));
+    lag[p - 1] = 0;
+    for (int i = p - 2; i >= 0; i--) {
+        lag[i] = lag[i + 1];
+        double trip = whole(request, i);
+        for (int j = i + 1; j < p && lag[i] < most; j++) {
+            trip += whole(request, j) + 2 * dist_schedule_latency_of(request->latency, j - 1);
+            const int needed = lag[j] + steps(trip, longest, most + 1) - 1;
+            lag[i] = needed > lag[i] ? needed : lag[i];
+        }
+        lag[i] = lag[i] < most ? lag[i] : most;
+    }
+}
+
+static void lags_of_trip(const dist_schedule_request *request, int *lag)
+{
+    const int p = request->ranks;
+    double trip = 0;
+    for (int i = p - 1; i >= 0; i--) {
+        double slowest = 0;
+        for (int j = 0; j <= i; j++)
+            slowest = fmax(slowest, dist_schedule_times_of(request->times, j).forward);
+        if (i < p - 1) {
+            const dist_stage_times t = dist_schedule_times_of(request->times, i + 1);
+            trip += t.forward + t.backward + 2 * dist_schedule_latency_of(request->latency, i);
+        }
+        lag[i] = steps(trip, slowest, request->microbatches);
+        if (i < p - 1 && lag[i] < lag[i + 1])
+            lag[i] = lag[i + 1];
+    }
+}
+
+static void lags_of_family(dist_schedule_family family, const dist_schedule_request *request, int *lag)
+{
+    const dist_schedule_spec spec = {.family = family};
+    for (int r = 0; r < request->ranks; r++)
+        lag[r] = dist_schedule_fixed_lag(&spec, request, r);
+}
+
+typedef struct search {
+    dist_schedule *schedule; /* takes each candidate in turn */
+    const dist_schedule_request *request;
+    int *lag;  /* [ranks] the candidate */
+    int *best; /* [ranks] */
+    double makespan;
+    bool any;
+} search;
+
+/* Runs found->lag dry, cut to the memory, and keeps it when nothing before it was as good. */
+static dist_status consider(search *found)
+{
+    const dist_schedule_request *request = found->request;
+    if (request->memory > 0 && request->memory < request->microbatches)
+        for (int r = 0; r < request->ranks; r++)
+            found->lag[r] = found->lag[r] < (int)request->memory ? found->lag[r] : (int)request->memory - 1;
+    dist_schedule_emit_lag(found->schedule, found->lag, found->lag[0]);
+    double makespan;
+    DIST_TRY(dist_schedule_makespan(found->schedule, request->times, request->latency, &makespan));
+    const double margin = 1e-12 * found->makespan; /* what rounding may do to equals */
+    if (!found->any || makespan < found->makespan - margin ||
+        (makespan <= found->makespan + margin && found->lag[0] < found->best[0])) {
+        memcpy(found->best, found->lag, (size_t)request->ranks * sizeof(int));
+        found->makespan = makespan;
+        found->any = true;
+    }
+    return DIST_OK;
+}
+
+static dist_status choose(search *found, bool split)
+{
+    static const dist_schedule_family fused_families[] = {DIST_SCHEDULE_1F1B, DIST_SCHEDULE_EAGER};
+    static const dist_schedule_family split_families[] = {DIST_SCHEDULE_ZB_H1, DIST_SCHEDULE_ZB_H2};
+    for (int i = 0; i < 2; i++) {
+        lags_of_family((split ? split_families : fused_families)[i], found->request, found->lag);
+        DIST_TRY(consider(found));
+    }
+    lags_of_period(found->request, found->lag);
+    DIST_TRY(consider(found));
+    if (split) {
+        lags_of_trip(found->request, found->lag);
+        DIST_TRY(consider(found));
+    }
+    dist_schedule_emit_lag(found->schedule, found->best, found->best[0]);
+    return DIST_OK;
+}
+
+dist_status dist_schedule_wan(dist_schedule **schedule, const dist_schedule_spec *spec,
+                              const dist_schedule_request *request)
+{
+    const bool split = spec->family == DIST_SCHEDULE_WAN_ZB;
+    if (request->memory > 0 && request->memory < 1)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "%s: a rank holds at least one microbatch, but the memory is for %g", spec->name,
+                         request->memory);
+    DIST_TRY(dist_schedule_begin(schedule, spec, request, 1, DIST_PLACE_ROUND, split));
+    search found = {.schedule = *schedule,
+                    .request = request,
+                    .lag = malloc((size_t)request->ranks * sizeof(int)),
+                    .best = malloc((size_t)request->ranks * sizeof(int))};
+    const dist_status status =
+        found.lag && found.best
+            ? choose(&found, split)
+            : dist_fail(DIST_ERR_MEMORY, "no memory for the lags of %d ranks", request->ranks);
+    free(found.lag);
+    free(found.best);
+    return status;
+}
