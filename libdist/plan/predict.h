@@ -68,7 +68,7 @@ typedef struct dist_prediction {
  * the op and whom it waits for, or when a message or collective meets none (sizes are the verifier's concern: a
  * message has that of its SEND); DIST_ERR_ARGUMENT when the cluster is not of these ranks or has a negative or
  * infinite latency; DIST_ERR_MEMORY. `prediction` is overwritten, and holds nothing after an error. A thousand
- * ranks with 7,000 ops each take about 3 s and, besides the plans, 25 bytes an op (41 with times). NATIVE ops take
+ * ranks with 7,000 ops each take a few seconds and, besides the plans, 20 bytes an op (36 with times). NATIVE ops take
  * part as one synchronisation of all ranks by one message on the slowest link (the least bandwidth, then the
  * largest latency): of 2 * bytes for an all-reduce, of the bytes of the larger side for the others. */
 dist_status dist_predict(const dist_plan *const *plan, const dist_cluster *cluster, bool keep_times,

@@ -47,7 +47,7 @@ typedef struct dist_rank_account {
     int64_t held, most_held;
 } dist_rank_account;
 
-/* Arrays of [ops] are indexed by first_op[rank] + op; the numbers in them are those of an op in its own plan. About 30
+/* Arrays of [ops] are indexed by first_op[rank] + op; the numbers in them are those of an op in its own plan. About 20
  * bytes an op. */
 typedef struct dist_simulation {
     const dist_plan *const *plan;
