@@ -5,7 +5,7 @@
  *     v-half            2s        3p-s-2         3p+d+2s-1        6p+d-s-2       3 where p is even, else 0
  *     v-min             s         2p-s-1         2p+d+s           4p+d-s-1       2 where 3 divides p, else 0
  *
- * Weight gradients take the free slots. Most microbatches held: floor((p+2)/2) and floor((p+4)/3), where m allows it. */
+ * Weight gradients take the free slots; then idle time is squeezed out. Most microbatches held: floor((p+2)/2) and floor((p+4)/3), where m allows it. */
 #include "base/error.h"
 #include "parallel/schedule_internal.h"
 
@@ -69,5 +69,5 @@ dist_status dist_schedule_v_periodic(dist_schedule **schedule, const dist_schedu
         const pattern own = pattern_of(spec->family == DIST_SCHEDULE_V_HALF, request->ranks, r);
         write_rank(*schedule, r, &own);
     }
-    return DIST_OK;
+    return dist_schedule_squeeze(*schedule);
 }

@@ -10,8 +10,9 @@
  * wan-zb: a_i = ceil((sum_{j>i} (F + B) + 2 sum_{j>=i} c) / max_{j<=i} F), at most m, b = a_0: forwards fill the time
  * until the first backward comes. On equal ranks that is (p-1-i) + ceil(((p-1-i) B + 2 sum c) / F).
  *
- * Where times are uneven, or the memory is short, another member of the family may be faster: each is run dry on
- * some, and the fastest is taken, of equals the one that holds least.
+ * Where times are uneven, the memory is short or microbatches are few, other lags may be faster. wan-1f1b is run dry
+ * beside 1f1b, and beside larger lags where it is not within 5 % of the bound; wan-zb beside zb-h1, zb-h2 and the lags of
+ * wan-1f1b. The fastest is taken, of equals the one that holds least.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 
 #include "base/error.h"
 #include "parallel/schedule_internal.h"
+
+#define NEAR 1.05 /* of the bound */
 
 /* Rounding must not make a round trip of 3 T into one of 4. */
 static int steps(double time, double step, int most)
@@ -106,22 +109,47 @@ static dist_status consider(search *found)
     return DIST_OK;
 }
 
-static dist_status choose(search *found, bool split)
+/* Uneven times leave ranks idle until the steady state is there; forwards further ahead shorten that, for memory. */
+static dist_status consider_further(search *found)
 {
-    static const dist_schedule_family fused_families[] = {DIST_SCHEDULE_1F1B, DIST_SCHEDULE_EAGER};
-    static const dist_schedule_family split_families[] = {DIST_SCHEDULE_ZB_H1, DIST_SCHEDULE_ZB_H2};
-    for (int i = 0; i < 2; i++) {
-        lags_of_family((split ? split_families : fused_families)[i], found->request, found->lag);
+    static const int steps_ahead[][2] = {
+        {1, 1}, {1, 2}, {2, 0}, {2, 1}, {3, 0}}; /* factor, more for each rank after */
+    const int ranks = found->request->ranks, most = found->request->microbatches - 1;
+    for (size_t k = 0; k < sizeof steps_ahead / sizeof *steps_ahead; k++) {
+        lags_of_period(found->request, found->lag);
+        for (int r = 0; r < ranks; r++) {
+            const int64_t lag =
+                (int64_t)steps_ahead[k][0] * found->lag[r] + (int64_t)steps_ahead[k][1] * (ranks - 1 - r);
+            found->lag[r] = lag < most ? (int)lag : most;
+        }
+        DIST_TRY(consider(found));
+    }
+    return DIST_OK;
+}
+
+static dist_status choose_fused(search *found)
+{
+    const dist_schedule_request *request = found->request;
+    lags_of_period(request, found->lag);
+    DIST_TRY(consider(found));
+    lags_of_family(DIST_SCHEDULE_1F1B, request, found->lag);
+    DIST_TRY(consider(found));
+    if (found->makespan > NEAR * dist_schedule_bound(found->schedule, request->times, request->latency))
+        DIST_TRY(consider_further(found));
+    return DIST_OK;
+}
+
+static dist_status choose_split(search *found)
+{
+    static const dist_schedule_family families[] = {DIST_SCHEDULE_ZB_H1, DIST_SCHEDULE_ZB_H2};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        lags_of_family(families[i], found->request, found->lag);
         DIST_TRY(consider(found));
     }
     lags_of_period(found->request, found->lag);
     DIST_TRY(consider(found));
-    if (split) {
-        lags_of_trip(found->request, found->lag);
-        DIST_TRY(consider(found));
-    }
-    dist_schedule_emit_lag(found->schedule, found->best, found->best[0]);
-    return DIST_OK;
+    lags_of_trip(found->request, found->lag);
+    return consider(found);
 }
 
 dist_status dist_schedule_wan(dist_schedule **schedule, const dist_schedule_spec *spec,
@@ -139,8 +167,10 @@ dist_status dist_schedule_wan(dist_schedule **schedule, const dist_schedule_spec
                     .best = malloc((size_t)request->ranks * sizeof(int))};
     const dist_status status =
         found.lag && found.best
-            ? choose(&found, split)
+            ? (split ? choose_split(&found) : choose_fused(&found))
             : dist_fail(DIST_ERR_MEMORY, "no memory for the lags of %d ranks", request->ranks);
+    if (status == DIST_OK)
+        dist_schedule_emit_lag(*schedule, found.best, found.best[0]);
     free(found.lag);
     free(found.best);
     return status;
