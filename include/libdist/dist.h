@@ -12,6 +12,7 @@
 #include <libdist/context.h>
 #include <libdist/collective.h>
 #include <libdist/data_parallel.h>
+#include <libdist/pipeline.h>
 #include <libdist/codec.h>
 #include <libdist/plan.h>
 
