@@ -1,4 +1,5 @@
-/* auto: the schedule with the smallest makespan that the shape and the memory allow; of equals the first of the list. */
+/* auto: the schedule with the smallest makespan that the shape and the memory allow; of equals the first of the
+ * list. */
 #include "base/error.h"
 #include "parallel/schedule_internal.h"
 

@@ -32,10 +32,16 @@ static double between(const double *latency, int from, int to)
     return sum;
 }
 
-/* A rank meets a microbatch first, and leaves it last, at its lowest stage: what the stages before it take on the way there
- * and back is lost to the rank, whatever its order. Fused: bound (c). Split: bound (d), where after the last backward of
- * a rank only backwards and one weight gradient need follow. With many chunks and few microbatches, one microbatch on
- * its way through all stages can take longer. */
+/* A rank meets a microbatch first, and leaves it last, at its lowest stage: what the stages before it take on the way
+ * there and back is lost to the rank, whatever its order. Fused: bound (c), the largest of
+ *
+ *     sum_{j<i} (F_j + c_j) + m T_i + sum_{j<i} (B_j + W_j + c_j)
+ *
+ * Split: bound (d), where after the last backward of a rank only backwards and one weight gradient need follow:
+ *
+ *     sum_{j<i} (F_j + c_j) + max(m T_i, [i > 0] (m (F_i + B_i) + sum_{j<i} (B_j + c_j) + W_0))
+ *
+ * With many chunks and few microbatches, one microbatch on its way through all stages can take longer. */
 double dist_schedule_bound(const dist_schedule *schedule, const dist_stage_times *times,
                            const double *latency)
 {

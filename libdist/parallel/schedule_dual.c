@@ -1,6 +1,6 @@
-/* DualPipeV (DeepSeek 2025): two chunks on each rank as in ZB-V; in the steady state a forward of one chunk is paired with a
- * full backward of the other, so that the messages of one can hide behind the work of the other. Here the two of a pair
- * are slots one after the other. m >= 2p. */
+/* DualPipeV (DeepSeek 2025): two chunks on each rank as in ZB-V; in the steady state a forward of one chunk is paired
+ * with a full backward of the other, so that the messages of one can hide behind the work of the other. Here the two of
+ * a pair are slots one after the other. m >= 2p; at most p + 1/2 microbatches held. */
 #include <inttypes.h>
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-/* Interleaved 1F1B (Narayanan et al. 2021): rank r holds stages r, r + p, r + 2p, ..., and runs p microbatches through one
- * chunk before it turns to the next.
+/* Interleaved 1F1B (Narayanan et al. 2021): rank r holds stages r, r + p, r + 2p, ..., and runs p microbatches through
+ * one chunk before it turns to the next.
  *
  * Forward k of a rank is of chunk floor(k / p) mod v and microbatch floor(k / (p v)) p + k mod p, backward k the same
  * from the last chunk down. Bubble (p - 1) T / v; most chunks held: 2 (p - 1 - r) + (v - 1) p + 1. */

@@ -1,5 +1,5 @@
-/* Takes idle time out of a split schedule of two chunks without raising its peak: a dry run in which every slot takes one
- * unit, and a rank that would wait runs a later slot instead.
+/* Takes idle time out of a split schedule of two chunks without raising its peak: a dry run in which every slot takes
+ * one unit, and a rank that would wait runs a later slot instead.
  *
  * A rank takes the first slot of its order that can start. A forward may overtake others only where the rank then never
  * holds more than the peak; a weight gradient lets those backwards go first that can start and stand before the next

@@ -1,11 +1,12 @@
-/* V-Half and V-Min (Qi et al. 2024): two chunks on each rank as in ZB-V, and every microbatch goes the way of the one before
- * it six slots later, so that few are on their way at once.
+/* V-Half and V-Min (Qi et al. 2024): two chunks on each rank as in ZB-V, and every microbatch goes the way of the one
+ * before it six slots later, so that few are on their way at once.
  *
  *     first slot of     F of s    F of 2p-1-s    B of 2p-1-s      B of s         d
  *     v-half            2s        3p-s-2         3p+d+2s-1        6p+d-s-2       3 where p is even, else 0
  *     v-min             s         2p-s-1         2p+d+s           4p+d-s-1       2 where 3 divides p, else 0
  *
- * Weight gradients take the free slots; then idle time is squeezed out. Most microbatches held: floor((p+2)/2) and floor((p+4)/3), where m allows it. */
+ * Weight gradients take the free slots; then idle time is squeezed out. Most microbatches held: floor((p+2)/2) and
+ * floor((p+4)/3), where there are so many. */
 #include "base/error.h"
 #include "parallel/schedule_internal.h"
 

@@ -1,18 +1,20 @@
-/* wan-1f1b and wan-zb: as far ahead as the round trip to the last rank takes, so that a slow edge costs its latency once
- * and not once a microbatch.
+/* wan-1f1b and wan-zb: as far ahead as the round trip to the last rank takes, so that a slow edge costs its latency
+ * once and not once a microbatch.
  *
  * wan-1f1b: with T* the longest T and a_{p-1} = 0,
  *
  *     a_i = max over j > i of a_j + ceil((sum_{i..j} T + 2 sum_{i..j-1} c) / T*) - 1
  *
  * made non-increasing in i, at most m - 1: the least lags with which the steady state keeps the slowest rank busy.
+ * Where the memory does not allow them, T* is the shortest period whose lags it does.
  *
  * wan-zb: a_i = ceil((sum_{j>i} (F + B) + 2 sum_{j>=i} c) / max_{j<=i} F), at most m, b = a_0: forwards fill the time
  * until the first backward comes. On equal ranks that is (p-1-i) + ceil(((p-1-i) B + 2 sum c) / F).
  *
- * Where times are uneven, the memory is short or microbatches are few, other lags may be faster. wan-1f1b is run dry
- * beside 1f1b, and beside larger lags where it is not within 5 % of the bound; wan-zb beside zb-h1, zb-h2 and the lags of
- * wan-1f1b. The fastest is taken, of equals the one that holds least.
+  * With uneven times, few microbatches or little memory other lags may be faster, so others are run dry as well: beside
+  * wan-1f1b those of 1f1b; beside wan-zb those of zb-h1, zb-h2 and of the shortest period (where a round trip has one
+  * weight gradient only). While nothing is within 5 % of the bound, larger lags are tried too. The fastest is taken, of
+  * equals the one that holds least.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -36,23 +38,44 @@ static double whole(const dist_schedule_request *request, int rank)
     return t.forward + t.backward + t.weight;
 }
 
-static void lags_of_period(const dist_schedule_request *request, int *lag)
+/* The least lags with which the steady state needs no more than `period` a microbatch; returns the longest. */
+static int lags_of_period(const dist_schedule_request *request, double period, bool split, int *lag)
 {
     const int p = request->ranks, most = request->microbatches - 1;
-    double longest = 0;
-    for (int r = 0; r < p; r++)
-        longest = fmax(longest, whole(request, r));
     lag[p - 1] = 0;
     for (int i = p - 2; i >= 0; i--) {
         lag[i] = lag[i + 1];
         double trip = whole(request, i);
         for (int j = i + 1; j < p && lag[i] < most; j++) {
-            trip += whole(request, j) + 2 * dist_schedule_latency_of(request->latency, j - 1);
-            const int needed = lag[j] + steps(trip, longest, most + 1) - 1;
+            const dist_stage_times t = dist_schedule_times_of(request->times, j);
+            trip += t.forward + t.backward + (split ? 0 : t.weight) +
+                    2 * dist_schedule_latency_of(request->latency, j - 1);
+            const int needed = lag[j] + steps(trip, period, most + 1) - 1;
             lag[i] = needed > lag[i] ? needed : lag[i];
         }
         lag[i] = lag[i] < most ? lag[i] : most;
     }
+    return lag[0];
+}
+
+/* The lags of the shortest period that the memory allows: of T* where it allows that. */
+static void lags_within(const dist_schedule_request *request, int most, bool split, int *lag)
+{
+    double low = 0, high = 0;
+    for (int r = 0; r < request->ranks; r++) {
+        low = fmax(low, whole(request, r));
+        high += whole(request, r) + 2 * (r > 0 ? dist_schedule_latency_of(request->latency, r - 1) : 0);
+    }
+    if (lags_of_period(request, low, split, lag) <= most)
+        return;
+    for (int halvings = 0; halvings < 40; halvings++) { /* with the first `high` all lags are 0 */
+        const double middle = low + (high - low) / 2;
+        if (lags_of_period(request, middle, split, lag) <= most)
+            high = middle;
+        else
+            low = middle;
+    }
+    lags_of_period(request, high, split, lag);
 }
 
 static void lags_of_trip(const dist_schedule_request *request, int *lag)
@@ -85,6 +108,7 @@ typedef struct search {
     const dist_schedule_request *request;
     int *lag;  /* [ranks] the candidate */
     int *best; /* [ranks] */
+    int most;  /* longest lag that the memory allows */
     double makespan;
     bool any;
 } search;
@@ -93,9 +117,8 @@ typedef struct search {
 static dist_status consider(search *found)
 {
     const dist_schedule_request *request = found->request;
-    if (request->memory > 0 && request->memory < request->microbatches)
-        for (int r = 0; r < request->ranks; r++)
-            found->lag[r] = found->lag[r] < (int)request->memory ? found->lag[r] : (int)request->memory - 1;
+    for (int r = 0; r < request->ranks; r++)
+        found->lag[r] = found->lag[r] < found->most ? found->lag[r] : found->most;
     dist_schedule_emit_lag(found->schedule, found->lag, found->lag[0]);
     double makespan;
     DIST_TRY(dist_schedule_makespan(found->schedule, request->times, request->latency, &makespan));
@@ -109,17 +132,23 @@ static dist_status consider(search *found)
     return DIST_OK;
 }
 
-/* Uneven times leave ranks idle until the steady state is there; forwards further ahead shorten that, for memory. */
-static dist_status consider_further(search *found)
+static bool is_near_bound(const search *found)
 {
-    static const int steps_ahead[][2] = {
-        {1, 1}, {1, 2}, {2, 0}, {2, 1}, {3, 0}}; /* factor, more for each rank after */
+    const dist_schedule_request *request = found->request;
+    return found->makespan <= NEAR * dist_schedule_bound(found->schedule, request->times, request->latency);
+}
+
+/* Uneven times leave ranks idle until the steady state is there; forwards further ahead shorten that, for memory. */
+static dist_status consider_further(search *found, bool split)
+{
+    static const int further[][2] = {
+        {1, 1}, {1, 2}, {2, 0}, {2, 1}, {3, 0}}; /* factor; more for each rank after */
     const int ranks = found->request->ranks, most = found->request->microbatches - 1;
-    for (size_t k = 0; k < sizeof steps_ahead / sizeof *steps_ahead; k++) {
-        lags_of_period(found->request, found->lag);
+    for (size_t k = 0; k < sizeof further / sizeof *further; k++) {
+        lags_within(found->request, found->most, split, found->lag);
         for (int r = 0; r < ranks; r++) {
             const int64_t lag =
-                (int64_t)steps_ahead[k][0] * found->lag[r] + (int64_t)steps_ahead[k][1] * (ranks - 1 - r);
+                (int64_t)further[k][0] * found->lag[r] + (int64_t)further[k][1] * (ranks - 1 - r);
             found->lag[r] = lag < most ? (int)lag : most;
         }
         DIST_TRY(consider(found));
@@ -129,14 +158,31 @@ static dist_status consider_further(search *found)
 
 static dist_status choose_fused(search *found)
 {
-    const dist_schedule_request *request = found->request;
-    lags_of_period(request, found->lag);
+    lags_within(found->request, found->most, false, found->lag);
     DIST_TRY(consider(found));
-    lags_of_family(DIST_SCHEDULE_1F1B, request, found->lag);
+    lags_of_family(DIST_SCHEDULE_1F1B, found->request, found->lag);
     DIST_TRY(consider(found));
-    if (found->makespan > NEAR * dist_schedule_bound(found->schedule, request->times, request->latency))
-        DIST_TRY(consider_further(found));
-    return DIST_OK;
+    return is_near_bound(found) ? DIST_OK : consider_further(found, false);
+}
+
+/* The lags of the shortest period, each as much longer as the memory and the round trip allow. */
+static dist_status consider_spare(search *found)
+{
+    const int ranks = found->request->ranks;
+    int *trip = malloc((size_t)ranks * sizeof *trip);
+    if (!trip)
+        return dist_fail(DIST_ERR_MEMORY, "no memory for the lags of %d ranks", ranks);
+    lags_of_trip(found->request, trip);
+    lags_within(found->request, found->most, true, found->lag);
+    const int spare = found->most - found->lag[0];
+    for (int r = 0; r < ranks; r++) {
+        const int reach = trip[r] > found->lag[r] ? trip[r] - found->lag[r] : 0;
+        found->lag[r] += spare < reach ? spare : reach;
+    }
+    for (int r = ranks - 2; r >= 0; r--)
+        found->lag[r] = found->lag[r] > found->lag[r + 1] ? found->lag[r] : found->lag[r + 1];
+    free(trip);
+    return consider(found);
 }
 
 static dist_status choose_split(search *found)
@@ -146,10 +192,12 @@ static dist_status choose_split(search *found)
         lags_of_family(families[i], found->request, found->lag);
         DIST_TRY(consider(found));
     }
-    lags_of_period(found->request, found->lag);
+    lags_within(found->request, found->most, true, found->lag);
     DIST_TRY(consider(found));
     lags_of_trip(found->request, found->lag);
-    return consider(found);
+    DIST_TRY(consider(found));
+    DIST_TRY(consider_spare(found));
+    return is_near_bound(found) ? DIST_OK : consider_further(found, true);
 }
 
 dist_status dist_schedule_wan(dist_schedule **schedule, const dist_schedule_spec *spec,
@@ -165,6 +213,8 @@ dist_status dist_schedule_wan(dist_schedule **schedule, const dist_schedule_spec
                     .request = request,
                     .lag = malloc((size_t)request->ranks * sizeof(int)),
                     .best = malloc((size_t)request->ranks * sizeof(int))};
+    const bool limited = request->memory > 0 && request->memory < request->microbatches;
+    found.most = limited ? (int)request->memory - 1 : request->microbatches;
     const dist_status status =
         found.lag && found.best
             ? (split ? choose_split(&found) : choose_fused(&found))

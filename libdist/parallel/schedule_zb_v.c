@@ -1,8 +1,9 @@
-/* ZB-V (Qi et al. 2024): two chunks on each rank, down the ranks and back up, so that the last stage is on rank 0 and its
- * backward can start at once; weight gradients fill what is left.
+/* ZB-V (Qi et al. 2024): two chunks on each rank, down the ranks and back up, so that the last stage is on rank 0 and
+ * its backward can start at once; weight gradients fill what is left.
  *
- * Equal times and m >= 2p - 1: no bubble between the first and the last slot of a rank, makespan bubble (p - 1) F / 2 with
- * F of the whole rank, at most p microbatches held. Fewer microbatches: the schedule of 2p - 1 without the others. */
+  * Equal times and m >= 2p - 1: no bubble between the first and the last slot of a rank, makespan bubble (p - 1) F / 2
+  * with F of the whole rank, at most p microbatches held. Fewer microbatches: the schedule of 2p - 1 without the
+  * others. */
 #include "base/error.h"
 #include "parallel/schedule_internal.h"
 

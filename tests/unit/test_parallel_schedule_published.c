@@ -1,5 +1,5 @@
-/* Bubbles and peaks that the papers publish, and the cost of slow edges, by dry runs. The unit of the tables is the time of a
- * forward of a whole rank; where a chunk is half a rank its slots take half of it. */
+/* Bubbles and peaks that the papers publish, and the cost of slow edges, by dry runs. The unit of the tables is the
+ * time of a forward of a whole rank; where a chunk is half a rank its slots take half of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +89,8 @@ static void test_fused(void **state)
 }
 
 /* From cap 2p - 1 on the lags are those without one. Below, ranks with equal lags wait for each other: the period is
- * (ranks with the lag of the cap) T by formula (a), so the published "same bubble" does not hold and only peaks are compared. */
+  * (ranks with the lag of the cap) T by formula (a), so the published "same bubble" does not hold and only peaks are
+  * compared. */
 static void test_eager_cap(void **state)
 {
     (void)state;
@@ -169,8 +170,8 @@ static double bubble_of(const char *name, int p, int m, double *peak)
     return bubble;
 }
 
-/* The peaks are exact. The published rates, b / 2 and 2 b / 3 where 1F1B has b, are what the bubbles approach from below
- * as p grows; with finite p they are at most that, and they do not depend on m. */
+/* The peaks are exact. The published rates, b / 2 and 2 b / 3 where 1F1B has b, are what the bubbles approach from
+ * below as p grows; with finite p they are at most that, and they do not depend on m. */
 static void test_v_periodic(void **state)
 {
     (void)state;
@@ -243,6 +244,11 @@ static void test_slow_edge(void **state)
         }
 }
 
+static double largest(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 /* xorshift, 0 <= x < 1 */
 static double random_unit(uint64_t *state)
 {
@@ -308,6 +314,116 @@ static void test_wan_heterogeneous(void **state)
     print_message("wan-1f1b over bound (c): %.3f on average, %.3f at worst\n", sum / 300, worst);
 }
 
+/* Formula (a): what a microbatch more costs a fused schedule of the family once it is in its steady state. */
+static double period_of(const cluster *c, int cap)
+{
+    double period = 0;
+    for (int i = 0; i < c->ranks; i++) {
+        double trip = 0;
+        const int ahead = 2 * (c->ranks - 1 - i), lag = ahead < cap ? ahead : cap - 1;
+        for (int j = i; j < c->ranks; j++) {
+            const int behind = 2 * (c->ranks - 1 - j), last = behind < cap ? behind : cap - 1;
+            trip += c->times[j].forward + c->times[j].backward + c->times[j].weight;
+            period = largest(period, trip / (lag - last + 1));
+            trip += 2 * c->latency[j];
+        }
+    }
+    return period;
+}
+
+static void test_period(void **state)
+{
+    (void)state;
+    uint64_t seed = 7;
+    for (int i = 0; i < 60; i++) {
+        const cluster c = random_cluster(&seed);
+        const int cap = 1 + i % (2 * c.ranks);
+        char name[64];
+        snprintf(name, sizeof name, "eager1f1b:cap=%d", cap);
+        double bound;
+        const double more = makespan_of(name, 1200, &c, &bound) - makespan_of(name, 400, &c, &bound);
+        if (fabs(more / 800 / period_of(&c, cap) - 1) > 0.01)
+            fail_msg("%s of %d ranks: %g a microbatch, but formula (a) says %g", name, c.ranks, more / 800,
+                     period_of(&c, cap));
+    }
+}
+
+/* Writes the lags into the slots of a schedule of one chunk. */
+static void write_lags(dist_schedule *schedule, const int *lag)
+{
+    const int m = schedule->microbatches;
+    for (int r = 0; r < schedule->ranks; r++) {
+        size_t k = 0;
+        for (int x = 0; x < 2 * m; x++) {
+            const int late[3] = {0, lag[r], lag[0]};
+            for (int kind = 0; kind < (schedule->split ? 3 : 2); kind++)
+                if (x >= late[kind] && x - late[kind] < m)
+                    schedule->slot[r][k++] =
+                        (dist_slot){(uint8_t)kind, (uint16_t)r, (uint32_t)(x - late[kind])};
+        }
+        assert_true(k == schedule->slots[r]);
+    }
+}
+
+/* The fastest of all lags that the memory allows, 4 ranks. */
+static double fastest(const char *like, int m, const cluster *c, int memory)
+{
+    dist_schedule_time time;
+    dist_schedule *schedule = run(like, 4, m, equal, NULL, &time);
+    dist_schedule_time_end(&time, 4);
+    double best = INFINITY;
+    for (int code = 0; code < memory * memory * memory; code++) {
+        const int lag[4] = {code / memory / memory, code / memory % memory, code % memory, 0};
+        if (lag[0] < lag[1] || lag[1] < lag[2])
+            continue;
+        write_lags(schedule, lag);
+        assert_int_equal(dist_schedule_run(schedule, c->times, c->latency, &time), DIST_OK);
+        best = least(best, time.makespan);
+        dist_schedule_time_end(&time, 4);
+    }
+    dist_schedule_destroy(schedule);
+    return best;
+}
+
+/* Within a memory the lags of wan-1f1b are those of the shortest period; against all lags there are. */
+static void test_wan_within_memory(void **state)
+{
+    (void)state;
+    uint64_t seed = 11;
+    double worst[2] = {1, 1};
+    for (int i = 0; i < 40; i++) {
+        cluster c = random_cluster(&seed);
+        c.ranks = 4;
+        for (int r = 0; r < 4; r++) {
+            c.times[r] =
+                (dist_stage_times){1 + random_unit(&seed), 1 + random_unit(&seed), 1 + random_unit(&seed)};
+            c.latency[r] = r == 1 ? 8 : 0.1;
+        }
+        const int memory = 1 + i % 9;
+        for (int split = 0; split < 2; split++) {
+            const dist_schedule_request request = {.name = split ? "wan-zb" : "wan-1f1b",
+                                                   .ranks = 4,
+                                                   .microbatches = 40,
+                                                   .times = c.times,
+                                                   .latency = c.latency,
+                                                   .memory = memory};
+            dist_schedule *schedule;
+            dist_schedule_time time;
+            assert_int_equal(dist_schedule_create(&schedule, &request), DIST_OK);
+            assert_int_equal(dist_schedule_run(schedule, c.times, c.latency, &time), DIST_OK);
+            worst[split] =
+                largest(worst[split], time.makespan / fastest(split ? "zb-h1" : "1f1b", 40, &c, memory));
+            for (int r = 0; r < 4; r++)
+                assert_true(time.peak[r] <= memory);
+            dist_schedule_time_end(&time, 4);
+            dist_schedule_destroy(schedule);
+        }
+    }
+    print_message("within a memory, over the best lags: wan-1f1b %.3f, wan-zb %.3f at worst\n", worst[0],
+                  worst[1]);
+    assert_true(worst[0] < 1.05 && worst[1] < 1.05);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +437,8 @@ int main(void)
         cmocka_unit_test(test_dual),
         cmocka_unit_test(test_slow_edge),
         cmocka_unit_test(test_wan_heterogeneous),
+        cmocka_unit_test(test_period),
+        cmocka_unit_test(test_wan_within_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
