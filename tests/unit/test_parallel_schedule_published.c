@@ -64,7 +64,7 @@ static void compare(const char *name, int p, int m, dist_stage_times each, figur
     dist_schedule_destroy(schedule);
 }
 
-static const dist_stage_times uneven[] = {{1, 1, 1}, {2, 3, 1}, {1, 2, 1.5}, {3, 1, 0.5}};
+static const dist_stage_times uneven[] = {{1, 1, 1}, {2, 3, 1}, {1, 2, 1.5}, {3, 1, 0.5}, {0.1, 0.2, 0.4}};
 
 /* Fused members of the lag family have the same bubble with any times and any number of microbatches. */
 static void test_fused(void **state)
@@ -242,6 +242,23 @@ static void test_slow_edge(void **state)
             dist_schedule_time_end(&time, 8);
             dist_schedule_destroy(schedule);
         }
+}
+
+/* The lags of wan-1f1b on equal ranks, (p-1-i) + sum ceil(2c / T), are exact also where T is not. */
+static void test_wan_lags(void **state)
+{
+    (void)state;
+    for (int steps = 1; steps <= 40; steps++) {
+        const dist_stage_times each = {0.1, 0.1, 0.1};
+        const double latency[7] = {0, 0, 0, steps * 0.15, 0, 0, 0};
+        dist_schedule_time time;
+        dist_schedule *schedule = run("wan-1f1b", 8, 128, each, latency, &time);
+        for (int r = 0; r < 8; r++)
+            assert_true(time.peak[r] == 8 - r + (r <= 3 ? steps : 0));
+        assert_true(fabs(time.makespan - (40.5 + 2 * latency[3])) < 1e-9);
+        dist_schedule_time_end(&time, 8);
+        dist_schedule_destroy(schedule);
+    }
 }
 
 static double largest(double a, double b)
@@ -436,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_relative_to_1f1b),
         cmocka_unit_test(test_dual),
         cmocka_unit_test(test_slow_edge),
+        cmocka_unit_test(test_wan_lags),
         cmocka_unit_test(test_wan_heterogeneous),
         cmocka_unit_test(test_period),
         cmocka_unit_test(test_wan_within_memory),
