@@ -64,7 +64,8 @@ static bool number_ops(dist_verifier *verifier)
 
 static dist_status check_all(dist_verifier *verifier)
 {
-    DIST_TRY(dist_verify_contract(verifier));
+    if (!verifier->calls)
+        DIST_TRY(dist_verify_contract(verifier));
     DIST_TRY(dist_verify_shape(verifier));
     DIST_TRY(dist_verify_messages(verifier));
     DIST_TRY(dist_verify_races(verifier));
@@ -72,14 +73,34 @@ static dist_status check_all(dist_verifier *verifier)
     return dist_verify_run(verifier);
 }
 
+static dist_status verify(dist_verifier *verifier)
+{
+    DIST_TRY(check_set(verifier->plan, verifier->ranks, verifier->contract));
+    dist_status status = number_ops(verifier) ? check_all(verifier) : dist_verify_no_memory(verifier);
+    free(verifier->first_op);
+    free(verifier->meets);
+    free(verifier->native);
+    return status;
+}
+
 dist_status dist_verify(const dist_plan *const *plan, int ranks, const dist_contract *contract)
 {
-    DIST_TRY(check_set(plan, ranks, contract));
-    dist_verifier verifier = {
-        .plan = plan, .contract = contract, .ranks = ranks, .element = dist_type_bytes(contract->type)};
-    dist_status status = number_ops(&verifier) ? check_all(&verifier) : dist_verify_no_memory(&verifier);
-    free(verifier.first_op);
-    free(verifier.meets);
-    free(verifier.native);
-    return status;
+    dist_verifier verifier = {.plan = plan,
+                              .contract = contract,
+                              .domain = &dist_domain_values,
+                              .ranks = ranks,
+                              .element = dist_type_bytes(contract->type)};
+    return verify(&verifier);
+}
+
+dist_status dist_verify_calls(const dist_plan *const *plan, int ranks, const dist_call_contract *contract)
+{
+    const dist_contract nothing = {.type = DIST_FLOAT32, .divisor = 1};
+    dist_verifier verifier = {.plan = plan,
+                              .contract = &nothing,
+                              .calls = contract,
+                              .domain = &dist_domain_calls,
+                              .ranks = ranks,
+                              .element = 1};
+    return verify(&verifier);
 }

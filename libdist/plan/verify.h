@@ -39,4 +39,20 @@ typedef struct dist_contract {
  * DIST_OK, or DIST_ERR_PLAN with a sentence that names rank, op and what is wrong; DIST_ERR_MEMORY. Blocking, no MPI. */
 dist_status dist_verify(const dist_plan *const *plan, int ranks, const dist_contract *contract);
 
+/* What the CALLs of all ranks must come to: every microbatch through every stage, forward and back. */
+typedef struct dist_call_contract {
+    int stages, microbatches;
+    bool split;         /* weight gradients have calls of their own, or FULL has both */
+    const int *rank_of; /* [stages] */
+    uint64_t limit;     /* most bytes of scratch and of what CALLs take, on one rank; 0: none */
+} dist_call_contract;
+
+/* As dist_verify, with this in place of values:
+ *   calls     each CALL finds in its slices what it needs, of the right stage and microbatch: a forward what the stage before
+ *             made of it, a backward that and the gradient from the stage after; nothing that it needs is overwritten before;
+ *   complete  each stage is called for each microbatch as the contract says, once, in order, on its rank; none is left out;
+ *   release   what a forward takes is given back by the last backward of its stage and microbatch, and by nothing else;
+ *   memory    no rank is above the limit. */
+dist_status dist_verify_calls(const dist_plan *const *plan, int ranks, const dist_call_contract *contract);
+
 #endif

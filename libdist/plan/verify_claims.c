@@ -1,6 +1,7 @@
 /* The contract: what memory holds at the start, and what it must hold at the end. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "base/type.h"
 #include "plan/verify_internal.h"
@@ -176,3 +177,41 @@ dist_status dist_values_check(dist_values *values)
     }
     return DIST_OK;
 }
+
+static dist_status begin(const dist_verifier *verifier, void **state)
+{
+    dist_values *values = *state = calloc(1, sizeof *values);
+    if (!values)
+        return dist_verify_no_memory(verifier);
+    DIST_TRY(dist_values_create(values, verifier));
+    return dist_values_load(values);
+}
+
+static dist_status local(void *state, int rank, uint32_t op)
+{
+    return dist_values_local(state, rank, op);
+}
+
+static dist_status message(void *state, int sender, uint32_t send, int receiver, uint32_t recv)
+{
+    return dist_values_message(state, sender, send, receiver, recv);
+}
+
+static dist_status native(void *state, size_t number)
+{
+    return dist_values_native(state, number);
+}
+
+static dist_status check(void *state)
+{
+    return dist_values_check(state);
+}
+
+static void end(void *state)
+{
+    if (state)
+        dist_values_destroy(state);
+    free(state);
+}
+
+const dist_domain dist_domain_values = {begin, local, message, native, check, end};

@@ -8,9 +8,27 @@
 #include "base/error.h"
 #include "plan/verify.h"
 
+struct dist_verifier;
+
+/* What is followed while the plans run: values of elements, or which microbatch is where. */
+typedef struct dist_domain {
+    dist_status (*begin)(const struct dist_verifier *verifier,
+                         void **state); /* *state is ended also when it fails */
+    dist_status (*local)(void *state, int rank, uint32_t op);
+    dist_status (*message)(void *state, int sender, uint32_t send, int receiver, uint32_t recv);
+    dist_status (*native)(void *state, size_t number); /* the n-th of all ranks */
+    dist_status (*check)(void *state);                 /* when all ops are done */
+    void (*end)(void *state);
+} dist_domain;
+
+extern const dist_domain dist_domain_values; /* verify_claims.c */
+extern const dist_domain dist_domain_calls;  /* verify_calls.c */
+
 typedef struct dist_verifier {
     const dist_plan *const *plan;
     const dist_contract *contract;
+    const dist_call_contract *calls; /* or NULL */
+    const dist_domain *domain;
     int ranks;
     uint64_t element; /* bytes of one */
     size_t *first_op; /* [ranks + 1] ops of all ranks are numbered through from here */

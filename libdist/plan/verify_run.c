@@ -23,7 +23,7 @@ typedef struct schedule {
     ready_op *queue; /* every op enters once */
     size_t head, tail, done;
     int *arrivals; /* of each collective: ranks that can start it */
-    dist_values values;
+    void *state;   /* of the domain */
 } schedule;
 
 static size_t number_of(const schedule *s, int rank, size_t op)
@@ -88,7 +88,7 @@ static void release(schedule *s)
     free(s->phase);
     free(s->queue);
     free(s->arrivals);
-    dist_values_destroy(&s->values);
+    s->verifier->domain->end(s->state);
 }
 
 static void complete(schedule *s, int rank, uint32_t op)
@@ -108,9 +108,9 @@ static dist_status arrive_at_message(schedule *s, ready_op at, const dist_op *op
     if (s->phase[number_of(s, op->peer, partner)] != ARRIVED)
         return DIST_OK;
     if (op->kind == DIST_OP_SEND)
-        DIST_TRY(dist_values_message(&s->values, at.rank, at.op, op->peer, partner));
+        DIST_TRY(s->verifier->domain->message(s->state, at.rank, at.op, op->peer, partner));
     else
-        DIST_TRY(dist_values_message(&s->values, op->peer, partner, at.rank, at.op));
+        DIST_TRY(s->verifier->domain->message(s->state, op->peer, partner, at.rank, at.op));
     complete(s, at.rank, at.op);
     complete(s, op->peer, partner);
     return DIST_OK;
@@ -123,7 +123,7 @@ static dist_status arrive_at_native(schedule *s, ready_op at)
     s->phase[number_of(s, at.rank, at.op)] = ARRIVED;
     if (++s->arrivals[native] < v->ranks)
         return DIST_OK;
-    DIST_TRY(dist_values_native(&s->values, native));
+    DIST_TRY(v->domain->native(s->state, native));
     for (int r = 0; r < v->ranks; r++)
         complete(s, r, v->native[native * (size_t)v->ranks + (size_t)r]);
     return DIST_OK;
@@ -136,7 +136,7 @@ static dist_status start(schedule *s, ready_op at)
         return arrive_at_message(s, at, op);
     if (op->kind == DIST_OP_NATIVE)
         return arrive_at_native(s, at);
-    DIST_TRY(dist_values_local(&s->values, at.rank, at.op));
+    DIST_TRY(s->verifier->domain->local(s->state, at.rank, at.op));
     complete(s, at.rank, at.op);
     return DIST_OK;
 }
@@ -182,8 +182,7 @@ static dist_status run(schedule *s)
     const dist_verifier *v = s->verifier;
     if (!allocate(s))
         return dist_verify_no_memory(v);
-    DIST_TRY(dist_values_create(&s->values, v));
-    DIST_TRY(dist_values_load(&s->values));
+    DIST_TRY(v->domain->begin(v, &s->state));
     link_waits(s);
     while (s->head < s->tail)
         DIST_TRY(start(s, s->queue[s->head++]));
@@ -192,7 +191,7 @@ static dist_status run(schedule *s)
         for (uint32_t i = 0; i < v->plan[r]->ops; i++)
             if (s->phase[number_of(s, r, i)] == ARRIVED)
                 return explain(s, r, i);
-    return dist_values_check(&s->values);
+    return v->domain->check(s->state);
 }
 
 dist_status dist_verify_run(const dist_verifier *verifier)

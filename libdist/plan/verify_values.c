@@ -303,6 +303,8 @@ dist_status dist_values_local(dist_values *values, int rank, uint32_t number)
         return dist_values_project(values, d);
     case DIST_OP_EXPAND:
         return dist_values_expand(values, d);
+    case DIST_OP_CALL:
+        return dist_fault(d.plan, d.op, "what the program computes has no contract");
     default:
         return run_decode(values, d);
     }
