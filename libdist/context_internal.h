@@ -2,6 +2,8 @@
 #ifndef DIST_CONTEXT_INTERNAL_H
 #define DIST_CONTEXT_INTERNAL_H
 
+#include <libdist/data_parallel.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -29,6 +31,12 @@ struct dist_context {
 
 /* The defaults of the context's options, then what the call's options say. */
 dist_status dist_context_spec(dist_context *context, const char *algo, const char *codec, dist_spec *spec);
+
+/* Checks what data parallel is given, and adds the context's defaults. */
+struct dist_data_parallel_setup;
+dist_status dist_data_parallel_setup_of(dist_context *context, const dist_parameter *parameters, size_t n,
+                                        const dist_data_parallel_options *given,
+                                        struct dist_data_parallel_setup *setup);
 
 /* Forgets the tasks of collectives called so far; the next call of each makes a new plan. */
 void dist_context_forget(dist_context *context);

@@ -9,8 +9,7 @@
 static dist_status check_parameters(const dist_parameter *parameters, size_t n)
 {
     if (n > 0 && !parameters)
-        return dist_fail(DIST_ERR_ARGUMENT,
-                         "dist_data_parallel_create: %zu parameters, but the array is NULL", n);
+        return dist_fail(DIST_ERR_ARGUMENT, "%zu parameters, but the array is NULL", n);
     for (size_t i = 0; i < n; i++) {
         if (!dist_type_valid(parameters[i].type))
             return dist_fail(DIST_ERR_ARGUMENT, "parameter %zu '%s': %d is not a dist_type", i,
@@ -44,31 +43,39 @@ static dist_status check_options(const dist_data_parallel_options *options)
     return DIST_OK;
 }
 
-dist_status dist_data_parallel_create(dist_context *context, const dist_parameter *parameters, size_t n,
-                                      const dist_data_parallel_options *given, dist_data_parallel **out)
+dist_status dist_data_parallel_setup_of(dist_context *context, const dist_parameter *parameters, size_t n,
+                                        const dist_data_parallel_options *given,
+                                        dist_data_parallel_setup *setup)
 {
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
-    dist_data_parallel_setup setup;
-    DIST_CHECK_CONTEXT(context);
-    if (!out)
-        return dist_fail(DIST_ERR_ARGUMENT, "dist_data_parallel_create: the place for the result is NULL");
-    *out = NULL;
     if (given)
         DIST_TRY(check_options(given));
     DIST_TRY(check_parameters(parameters, n));
     if (given)
         options = *given;
-    setup = (dist_data_parallel_setup){
+    *setup = (dist_data_parallel_setup){
         .engine = context->engine,
         .log = &context->log,
         .bucket_bytes = options.bucket_bytes,
         .first_bucket_bytes = options.first_bucket_bytes,
         .accumulate = options.accumulate > 1 ? options.accumulate : 1,
     };
-    if (setup.bucket_bytes == 0 && context->options.value[DIST_OPTION_BUCKET].source != DIST_FROM_DEFAULT)
-        setup.bucket_bytes = (uint64_t)dist_option_number(&context->options, DIST_OPTION_BUCKET);
-    DIST_TRY(dist_context_spec(context, options.algo, options.codec, &setup.spec));
-    setup.spec.reduction = options.reduction;
+    if (setup->bucket_bytes == 0 && context->options.value[DIST_OPTION_BUCKET].source != DIST_FROM_DEFAULT)
+        setup->bucket_bytes = (uint64_t)dist_option_number(&context->options, DIST_OPTION_BUCKET);
+    DIST_TRY(dist_context_spec(context, options.algo, options.codec, &setup->spec));
+    setup->spec.reduction = options.reduction;
+    return DIST_OK;
+}
+
+dist_status dist_data_parallel_create(dist_context *context, const dist_parameter *parameters, size_t n,
+                                      const dist_data_parallel_options *options, dist_data_parallel **out)
+{
+    dist_data_parallel_setup setup;
+    DIST_CHECK_CONTEXT(context);
+    if (!out)
+        return dist_fail(DIST_ERR_ARGUMENT, "dist_data_parallel_create: the place for the result is NULL");
+    *out = NULL;
+    DIST_TRY(dist_data_parallel_setup_of(context, parameters, n, options, &setup));
     return dist_dp_create(out, &setup, parameters, n);
 }
 

@@ -44,20 +44,25 @@ typedef struct dist_stage_times {
 typedef struct dist_pipeline_call {
     int stage;      /* of the model, from 0 in the order of the layers */
     int microbatch; /* of the step, from 0 */
-    bool
-        first; /* backward: no other microbatch of this stage came before it in this step (set gradients, do not add) */
-    bool last; /* backward: none comes after it: the stage's gradients are sent when this call returns */
-    const void *input; /* what the stage before made, NULL at stage 0 */
+    /* backward_input, backward_weight: the first and the last of this stage in this step. In the first, gradients are set, not
+     * added to; after the last of both they are sent. */
+    bool first, last;
+    /* What the stage before made; NULL at stage 0. */
+    const void *input;
     size_t input_bytes;
-    void *output;        /* forward: to be filled, for the stage after; NULL at the last stage */
-    size_t output_bytes; /* forward: the room; the program may make it smaller, and only that much travels */
-    const void *output_gradient; /* backward_input: of output, from the stage after; NULL at the last stage */
+    /* forward: to be filled, for the stage after; NULL at the last stage. output_bytes is the room; the program may make it
+     * smaller, and only that much travels. */
+    void *output;
+    size_t output_bytes;
+    /* backward_input: the gradient of output, from the stage after; NULL at the last stage. */
+    const void *output_gradient;
     size_t output_gradient_bytes;
-    void *input_gradient; /* backward_input: to be filled, of input; NULL at stage 0 */
-    size_t
-        input_gradient_bytes; /* backward_input: the size of input; the program may change it up to the room */
-    void **
-        stash; /* one pointer of the program's for this stage and microbatch: NULL before forward, kept until release */
+    /* backward_input: to be filled with the gradient of input; NULL at stage 0. Its size is that of input; the program may
+     * change it up to the room. */
+    void *input_gradient;
+    size_t input_gradient_bytes;
+    /* One pointer of the program's for this stage and microbatch: NULL before forward, kept until release. */
+    void **stash;
 } dist_pipeline_call;
 
 /* Returns DIST_OK, or an error that ends the step on all ranks. No call of libdist may be made inside, but dist_rank and
@@ -74,24 +79,26 @@ typedef struct dist_pipeline_options {
     /* gpipe, 1f1b, eager1f1b[:cap=D], interleaved:v=V, zb-h1, zb-h2, zb-v, v-half, v-min, dualpipev, wan-1f1b, wan-zb, auto, or
      * file:PATH (the text that dist_plan writes). NULL: auto. */
     const char *schedule;
-    int microbatches;      /* of one pipeline in one step */
-    size_t boundary_count; /* most elements that a stage hands to the next for a microbatch */
-    dist_type boundary_type;
-    const char *
-        codec; /* of activations and their gradients between sites; NULL: none. Without error feedback; a message then
-                        * has the declared maximum's size */
-    const dist_stage_times *times; /* [pp], seconds: what auto and wan schedules go by. NULL: all alike */
-    size_t
-        stash_bytes; /* what the program keeps for one microbatch on a rank, all its chunks; 0: not known */
-    size_t memory_bytes; /* most that all of them may take on a rank; 0: no limit */
+    int microbatches;        /* of one pipeline in one step */
+    size_t boundary_count;   /* most elements that a stage hands to the next for a microbatch */
+    dist_type boundary_type; /* of these */
+    /* Codec of activations and their gradients between sites; NULL: none. Without error feedback. A message has the size of
+     * the declared maximum then. */
+    const char *codec;
+    const dist_stage_times *times; /* [pp], seconds: what auto and wan schedules go by. NULL: 1 ms each */
+    size_t stash_bytes;    /* what the program keeps for a microbatch on a rank, all chunks; 0: not known */
+    size_t memory_bytes;   /* most that all of them may take on a rank; 0: no limit */
+    size_t gradient_bytes; /* of a rank's parameters, for the choice of the mesh's order; 0: not known */
     dist_pipeline_function *forward;
-    dist_pipeline_function *backward_input; /* of the input and, without backward_weight, of the weights */
-    dist_pipeline_function
-        *backward_weight; /* NULL: backward_input does both, and schedules that split them are refused */
-    dist_pipeline_function
-        *recompute;                  /* NULL: none. Before backward_input: makes the stash again from input */
-    dist_pipeline_function *release; /* NULL: none. After the last backward call: frees the stash */
-    void *user;                      /* handed to the functions */
+    /* Of the input and, without backward_weight, of the weights. */
+    dist_pipeline_function *backward_input;
+    /* NULL: backward_input does both, and schedules that split them are refused. */
+    dist_pipeline_function *backward_weight;
+    /* NULL: none. Before backward_input: makes the stash again from input. */
+    dist_pipeline_function *recompute;
+    /* NULL: none. After the last backward call of a microbatch: frees the stash. */
+    dist_pipeline_function *release;
+    void *user; /* handed to the functions */
 } dist_pipeline_options;
 
 #define DIST_PIPELINE_OPTIONS_VERSION 1

@@ -45,6 +45,7 @@ typedef struct dist_schedule_request {
     const dist_stage_times *times;
     const double *latency; /* [ranks - 1]: one way between rank j and j + 1; NULL: 0 */
     double memory; /* most activations that a rank may hold, in microbatches of the whole rank; 0: no limit */
+    bool fused;    /* auto: only schedules that do not split backwards */
 } dist_schedule_request;
 
 /* DIST_ERR_ARGUMENT with a sentence for an unknown name, a bad parameter, a shape that the definition does not allow

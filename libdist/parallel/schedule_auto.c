@@ -27,6 +27,10 @@ dist_status dist_schedule_auto(dist_schedule **best, const dist_schedule_spec *s
         dist_status status = dist_schedule_create(&schedule, &one);
         if (status == DIST_ERR_ARGUMENT)
             continue; /* the shape or the memory does not allow it */
+        if (status == DIST_OK && request->fused && schedule->split) {
+            dist_schedule_destroy(schedule);
+            continue;
+        }
         double makespan = 0;
         if (status == DIST_OK)
             status = dist_schedule_makespan(schedule, request->times, request->latency, &makespan);

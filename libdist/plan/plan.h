@@ -226,6 +226,8 @@ static inline bool dist_op_is_coded(const dist_op *op)
 }
 
 const char *dist_op_name(dist_op_kind kind);
+/* "F2.7", the forward of stage 2 on microbatch 7; of a CALL, or a message that is staged. */
+void dist_call_format(const dist_op *op, char *text, size_t size);
 /* "SEND inout[0:4096] to 3 #2" into text; what print, errors and traces show. */
 void dist_op_format(const dist_plan *plan, size_t op, char *text, size_t size);
 void dist_plan_write(const dist_plan *plan, FILE *file);

@@ -47,11 +47,17 @@ static void add_slice(text_line *line, const dist_plan *plan, dist_slice slice)
         add(line, " %s[%" PRIu64 "+%" PRIu64 "]", plan->buffer[slice.buffer].name, slice.offset, slice.bytes);
 }
 
-/* "F2.7": the forward of stage 2 on microbatch 7 */
+void dist_call_format(const dist_op *op, char *text, size_t size)
+{
+    snprintf(text, size, "%s%" PRIu32 ".%" PRIu32, op->call < DIST_CALL_KINDS ? call_names[op->call] : "?",
+             op->stage, op->microbatch);
+}
+
 static void add_call(text_line *line, const dist_op *op)
 {
-    add(line, " %s%" PRIu32 ".%" PRIu32, op->call < DIST_CALL_KINDS ? call_names[op->call] : "?", op->stage,
-        op->microbatch);
+    char text[32];
+    dist_call_format(op, text, sizeof text);
+    add(line, " %s", text);
 }
 
 static void add_message(text_line *line, const dist_plan *plan, const dist_op *op)

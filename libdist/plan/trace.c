@@ -65,12 +65,16 @@ void dist_trace_op(dist_trace *trace, const dist_plan *plan, uint32_t number, in
     const dist_op *op = &plan->op[number];
     event one = {.began = began, .ended = ended, .lane = LANE_ARITHMETIC};
     bool message = op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV;
+    if (op->kind == DIST_OP_CALL)
+        one.lane = LANE_PROGRAM;
     if (message || op->kind == DIST_OP_NATIVE)
         one.lane = message && op->channel == DIST_CHANNEL_INSIDE ? LANE_INSIDE : LANE_ACROSS;
     if (message)
         snprintf(one.name, sizeof one.name, "%s %s %d, %" PRIu64 " B", dist_op_name((dist_op_kind)op->kind),
                  op->kind == DIST_OP_SEND ? "to" : "from", op->peer,
                  op->kind == DIST_OP_SEND ? op->src.bytes : op->dst.bytes);
+    else if (op->kind == DIST_OP_CALL)
+        dist_call_format(op, one.name, sizeof one.name);
     else
         snprintf(one.name, sizeof one.name, "%s %" PRIu64 " B", dist_op_name((dist_op_kind)op->kind),
                  op->dst.bytes);

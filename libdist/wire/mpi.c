@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "wire/mpi_internal.h"
 
+#define ONE_WAY      65536 /* bytes: Open MPI's default btl_tcp_eager_limit, less on other paths */
 #define OPEN_TIMEOUT 120.0 /* seconds: the ranks of a job may start far apart */
 
 dist_status dist_mpi_fail(int code, const char *what)
@@ -119,6 +120,7 @@ dist_status dist_wire_mpi_open(dist_wire **out, MPI_Comm parent, int channels)
     MPI_Query_thread(&granted);
     wire->base.threaded = granted == MPI_THREAD_MULTIPLE;
     MPI_Comm_get_attr(wire->control, MPI_TAG_UB, &most, &found);
+    wire->base.one_way = ONE_WAY;
     wire->base.tags = found && *most > 0 ? (uint32_t)*most : 32767;
     *out = &wire->base;
     return DIST_OK;

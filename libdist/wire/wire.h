@@ -120,6 +120,8 @@ struct dist_wire {
     int rank, ranks;
     uint32_t tags; /* tags are below this */
     int spaces;    /* collective spaces so far */
+    uint64_t
+        one_way;   /* bytes up to which a message takes one latency; the peers of longer ones agree first */
     bool threaded; /* calls may come from a thread of the library's own */
 };
 
