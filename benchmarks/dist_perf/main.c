@@ -1,5 +1,5 @@
-/* dist_perf: measures collectives with the flags and columns of nccl-tests, and what crosses between sites; and
- * codecs against memcpy. */
+/* dist_perf: measures collectives with the flags and columns of nccl-tests, and what crosses between sites;
+ * pipelines beside their prediction; and codecs against memcpy. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,12 +35,13 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "codec") == 0)
         return perf_codec(argc - 2, argv + 2);
-    if (argc < 2 || strcmp(argv[1], "all-reduce") != 0) {
+    const bool pipeline = argc > 1 && strcmp(argv[1], "pipeline") == 0;
+    if (!pipeline && (argc < 2 || strcmp(argv[1], "all-reduce") != 0)) {
         fputs(perf_help, stderr);
         return PERF_USAGE;
     }
     MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted);
-    int status = run(argc, argv);
+    int status = pipeline ? perf_pipeline(argc - 2, argv + 2) : run(argc, argv);
     if (status == PERF_FAILED)
         exit(status); /* a failed context may leave MPI unable to end */
     MPI_Finalize();

@@ -5,8 +5,8 @@
 #include <string.h>
 
 const char perf_help[] =
-    "usage: mpirun ... dist_perf all-reduce [flags]; dist_perf codec --help has the flags of the other "
-    "command\n"
+    "usage: mpirun ... dist_perf all-reduce [flags]; dist_perf codec --help and dist_perf pipeline "
+    "--help have the flags of the other commands\n"
     "  -b BYTES       smallest size (8); K, M, G are binary      -e BYTES   largest size (16M)\n"
     "  -f FACTOR      multiply sizes by this (2)                 -i BYTES   or add this\n"
     "  -n N           iterations (20)                            -w N       warm-up iterations (3)\n"

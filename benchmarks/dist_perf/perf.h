@@ -57,6 +57,9 @@ double perf_median(double *value, int count);
 /* Measures codecs on this core, without MPI. The words after the command. */
 int perf_codec(int argc, char **argv);
 
+/* Measures pipeline schedules on all ranks; MPI has been initialized. The words after the command. */
+int perf_pipeline(int argc, char **argv);
+
 /* Runs the command on all ranks; rank 0 prints. */
 int perf_all_reduce(dist_context *context, const perf_options *options);
 
