@@ -23,10 +23,10 @@ static const char help[] =
     "  --codec NAME       of activations between sites (none)\n"
     "  -n N -w N          steps of each schedule, and warm-up steps (5, 1)      -J FILE   write JSON too\n"
     "  -T SECONDS         deadline of every wait (60)\n"
-    "Columns: predicted from the times and the measured links; time is the median over steps on the first "
-    "rank of the pipeline,\n"
-    "from the first call to the end of the last; bound: no order of these calls is faster; us/op: time over "
-    "the ops of the\n"
+    "Columns: predicted from the times and the measured links; time is the median over steps from the first\n"
+    "call of any rank to the end of the last; bound: no order of these calls is faster; us/op: time over the "
+    "ops "
+    "of the\n"
     "busiest rank's plan.\n";
 
 typedef struct pipe_options {
@@ -47,6 +47,8 @@ typedef struct row {
 } row;
 
 typedef struct bench {
+    int64_t began, ended; /* this rank's first call and the end of its last one, in this step */
+    int64_t ahead;        /* how far this rank's clock is before rank 0's */
     const pipe_options *o;
     dist_stage_times *times;
     int64_t debt; /* nanoseconds that earlier waits took too long */
@@ -63,13 +65,38 @@ static int64_t now(void)
 static void wait_for(bench *b, double seconds)
 {
     const int64_t began = now(), until = began + (int64_t)(seconds * 1e9) - b->debt;
-    if (seconds <= 0)
-        return;
-    if (until > began) {
+    b->began = b->began ? b->began : began;
+    if (seconds > 0 && until > began) {
         const struct timespec t = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
     }
-    b->debt = now() - until;
+    b->ended = now();
+    b->debt = seconds > 0 ? b->ended - until : 0;
+}
+
+/* How far this rank's clock is before rank 0's, by the quickest of some round trips. */
+static int64_t clock_ahead(int rank, int ranks)
+{
+    enum { TRIPS = 12 };
+    int64_t ahead = 0, quickest = INT64_MAX;
+    for (int r = 1; r < ranks; r++)
+        for (int i = 0; i < TRIPS && (rank == 0 || rank == r); i++) {
+            int64_t theirs = 0, sent = now();
+            if (rank == 0) {
+                MPI_Recv(&theirs, 1, MPI_INT64_T, r, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+                theirs = now();
+                MPI_Send(&theirs, 1, MPI_INT64_T, r, 0, MPI_COMM_WORLD);
+                continue;
+            }
+            MPI_Send(&sent, 1, MPI_INT64_T, 0, 0, MPI_COMM_WORLD);
+            MPI_Recv(&theirs, 1, MPI_INT64_T, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+            const int64_t back = now();
+            if (back - sent < quickest) {
+                quickest = back - sent;
+                ahead = sent + quickest / 2 - theirs;
+            }
+        }
+    return ahead;
 }
 
 static dist_status forward(void *user, dist_pipeline_call *call)
@@ -197,10 +224,11 @@ static dist_status open_row(dist_context *context, bench *b, const char *schedul
     return status < 0 ? status : dist_pipeline_shape_get(r->pipeline, &r->shape);
 }
 
-/* A step, as its first rank sees it. */
+/* A step; its time is that from the first call of any rank to the end of the last. */
 static dist_status step(dist_context *context, row *r, int number)
 {
     dist_counters before, after;
+    r->bench->began = r->bench->debt = 0;
     dist_status status = dist_counters_get(context, &before);
     if (status == DIST_OK)
         status = dist_pipeline_step(r->pipeline);
@@ -210,11 +238,12 @@ static dist_status step(dist_context *context, row *r, int number)
         status = dist_counters_get(context, &after);
     if (status < 0)
         return status;
-    double figures[2] = {r->shape.position == 0 ? r->stats.span : 0, (double)(after.ops - before.ops)};
-    status = dist_reduce_scalars(context, figures, 2, DIST_MAX);
+    double figures[3] = {(double)(r->bench->ended - r->bench->ahead),
+                         -(double)(r->bench->began - r->bench->ahead), (double)(after.ops - before.ops)};
+    status = dist_reduce_scalars(context, figures, 3, DIST_MAX);
     if (number >= 0)
-        r->time[number] = figures[0];
-    r->ops = figures[1];
+        r->time[number] = (figures[0] + figures[1]) * 1e-9;
+    r->ops = figures[2];
     return status;
 }
 
@@ -266,7 +295,9 @@ static int write_json(const pipe_options *o, row *rows, int ranks, FILE *file)
 static int run(dist_context *context, const pipe_options *o, row *rows, FILE *json)
 {
     const int ranks = dist_ranks(context);
-    bench b = {.o = o, .times = malloc((size_t)ranks * sizeof(dist_stage_times))};
+    bench b = {.o = o,
+               .ahead = clock_ahead(dist_rank(context), ranks),
+               .times = malloc((size_t)ranks * sizeof(dist_stage_times))};
     dist_status status = b.times ? dist_links_measure(context) : DIST_ERR_MEMORY;
     for (int i = 0; b.times && i < ranks; i++)
         b.times[i] = (dist_stage_times){o->seconds[0], o->seconds[1], o->seconds[2]};
