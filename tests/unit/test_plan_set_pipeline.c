@@ -207,7 +207,6 @@ static void test_bandwidth(void **state)
     dist_plan_set_destroy(set);
 }
 
-/* Messages that leave the line's neighbours cross the first edge alone: the bound must not count them on all edges. */
 static void test_bound_with_bandwidth(void **state)
 {
     (void)state;
@@ -282,6 +281,31 @@ static void test_file(void **state)
     assert_int_equal(dist_plan_set_create_pipeline(&again, &from_file), DIST_ERR_IO);
 }
 
+/* From rank 2 back to rank 0 a message occupies one edge only: the bound must not count it on both. */
+static void test_message_over_two_edges(void **state)
+{
+    (void)state;
+    static const char text[] = "schedule mine ranks 3 chunks 2 microbatches 1 fused\nstages 0 1 2 0 1 2\n"
+                               "0: F0.0 F3.0 B3.0 B0.0\n1: F1.0 F4.0 B4.0 B1.0\n2: F2.0 F5.0 B5.0 B2.0\n";
+    char path[] = "/tmp/dist_plan_set_XXXXXX", name[64];
+    dist_plan_prediction predicted;
+    dist_plan_set *set;
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, sizeof text - 1), sizeof text - 1);
+    close(file);
+    snprintf(name, sizeof name, "file:%s", path);
+    dist_plan_pipeline_request request = request_of(name, 0, 0);
+    request.bandwidth = 6.4;
+    assert_int_equal(dist_plan_set_create_pipeline(&set, &request), DIST_OK);
+    assert_int_equal(dist_plan_set_verify(set), DIST_OK);
+    assert_int_equal(dist_plan_set_predict(set, &predicted), DIST_OK);
+    equal("makespan", name, predicted.makespan, 2 * 5 * 10 + 6 * 0.5 * 3);
+    equal("bound", name, predicted.bound, 6 * 0.5 * 3);
+    dist_plan_set_destroy(set);
+    unlink(path);
+}
+
 static void refused(const dist_plan_pipeline_request *request, const char *part)
 {
     dist_plan_set *set = (dist_plan_set *)request;
@@ -347,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_bound_with_bandwidth),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_message_over_two_edges),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
