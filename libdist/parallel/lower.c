@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "parallel/lower_room.h"
 #include "parallel/lower_slots.h"
 
 typedef struct lowerer {
@@ -338,6 +339,19 @@ static uint32_t ahead_of(const lowerer *w)
     return 2 + (uint32_t)fmin(ahead, w->s->microbatches);
 }
 
+/* What the neighbours on other ranks may send before they need this one again. */
+static void make_room(const lowerer *w)
+{
+    for (int s = 0; s < w->s->stages; s++) {
+        if (!is_here(w, s))
+            continue;
+        if (s > 0 && !is_here(w, s - 1))
+            dist_slot_room(pool_of(w, s, ACT_IN), dist_room_for_inputs(w->s, s));
+        if (s + 1 < w->s->stages && !is_here(w, s + 1))
+            dist_slot_room(pool_of(w, s, GRAD_IN), dist_room_for_gradients(w->s, s));
+    }
+}
+
 static dist_status make_pools(lowerer *w)
 {
     const bool coded = w->l->codec && w->l->codec->kind != DIST_CODEC_NONE;
@@ -387,6 +401,7 @@ static dist_status lower(lowerer *w, dist_plan *plan)
     dist_plan_set_channels(plan, DIST_CHANNELS + 2 * w->s->chunks);
     if (w->l->codec)
         plan->codec = *w->l->codec;
+    make_room(w);
     DIST_TRY(make_pools(w));
     walk(w);
     return dist_plan_finish(plan);

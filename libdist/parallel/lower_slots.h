@@ -26,6 +26,12 @@ uint32_t dist_slot_take(dist_slot_pool *pool);
 void dist_slot_give(dist_slot_pool *pool, uint32_t slot);
 dist_slice dist_slot_slice(const dist_slot_pool *pool, uint32_t slot);
 
+/* While counting: there will be `slots` slots at least. */
+static inline void dist_slot_room(dist_slot_pool *pool, uint32_t slots)
+{
+    pool->most = slots > pool->most ? slots : pool->most;
+}
+
 /* After counting: adds a scratch buffer `name` of as many slots, of `bytes` bytes behind their parcel, as were in use at once and
  * `ahead` more, but not more than `limit` for that (none when none was in use); all of them are free then. */
 dist_status dist_slot_pool_open(dist_slot_pool *pool, dist_plan *plan, const char *name, uint64_t bytes,

@@ -100,7 +100,7 @@ static void every_schedule_is_sound(void **unused)
         for (size_t m = 0; m < sizeof microbatches / sizeof *microbatches; m++)
             for (const char *const *name = names; *name; name++) {
                 dist_schedule *schedule;
-                const dist_schedule_request request = {*name, ranks, microbatches[m], even, NULL, 0};
+                const dist_schedule_request request = {*name, ranks, microbatches[m], even, NULL, 0, false};
                 if (dist_schedule_create(&schedule, &request) < 0)
                     continue;
                 dist_schedule_destroy(schedule);
@@ -117,6 +117,62 @@ static void every_schedule_is_sound(void **unused)
                 }
             }
     assert_true(made_plans > 300);
+}
+
+static uint64_t state = 7;
+
+static uint32_t draw(uint32_t below)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % below;
+}
+
+/* Any schedule for any shape, times and latencies is proven as plans, or refused with a sentence. */
+static void random_cases_are_proven_or_refused(void **unused)
+{
+    enum { CASES = 10000 };
+    static const char *const clusters[] = {"1", "1,1", "1,2", "2x2", "2,3", "3x2"};
+    int proven = 0, refused = 0;
+    (void)unused;
+    for (int c = 0; c < CASES; c++) {
+        dist_stage_times times[6];
+        double latency[5];
+        made m = {.ranks = 1 + (int)draw(6)};
+        for (int i = 0; i < 6; i++)
+            times[i] = (dist_stage_times){draw(5), draw(5), draw(5)};
+        for (int i = 0; i < 5; i++)
+            latency[i] = draw(3) ? 0 : draw(40);
+        const dist_schedule_request request = {.name = names[draw(sizeof names / sizeof *names - 1)],
+                                               .ranks = m.ranks,
+                                               .microbatches = 1 + (int)draw(10),
+                                               .times = times,
+                                               .latency = latency,
+                                               .memory = draw(4) ? 0 : 1 + draw(4)};
+        if (dist_schedule_create(&m.schedule, &request) < 0) {
+            assert_true(strlen(dist_last_error()) > 20);
+            refused++;
+            continue;
+        }
+        assert_int_equal(dist_topology_describe(&m.topology, clusters[m.ranks - 1]), DIST_OK);
+        assert_int_equal(dist_codec_parse(draw(2) ? "int8" : "none", DIST_SIMD_AUTO, &m.codec), DIST_OK);
+        m.lowering = (dist_lowering){.schedule = m.schedule,
+                                     .topology = m.topology,
+                                     .ranks = m.ranks,
+                                     .boundary_bytes = 4 + 4 * draw(30),
+                                     .codec = &m.codec,
+                                     .times = times,
+                                     .stash_bytes = draw(100),
+                                     .ahead = (int)draw(3)};
+        for (int i = 0; i < m.ranks; i++)
+            if (dist_lower(&m.plan[i], &m.lowering, i) < 0)
+                fail_msg("%s: %s", request.name, dist_last_error());
+        if (verify(&m, 0) < 0)
+            fail_msg("case %d, %s, %d ranks, %d microbatches: %s", c, request.name, m.ranks,
+                     request.microbatches, dist_last_error());
+        drop(&m);
+        proven++;
+    }
+    assert_true(proven > CASES / 2 && refused > CASES / 20);
 }
 
 static dist_op *find(made *m, int rank, dist_op_kind kind, int number)
@@ -189,7 +245,7 @@ static void one_slot_ahead_is_enough(void **unused)
     (void)unused;
     for (const char *const *name = names; *name; name++) {
         made m = {.ranks = 4};
-        const dist_schedule_request request = {*name, 4, 12, even, (const double[]){0, 5, 0}, 0};
+        const dist_schedule_request request = {*name, 4, 12, even, (const double[]){0, 5, 0}, 0, false};
         if (dist_schedule_create(&m.schedule, &request) < 0)
             fail_msg("%s", dist_last_error());
         m.lowering = (dist_lowering){.schedule = m.schedule, .ranks = 4, .boundary_bytes = 64, .ahead = 1};
@@ -222,9 +278,9 @@ static void disorder_is_refused(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_schedule_is_sound), cmocka_unit_test(planted_faults_are_found),
-        cmocka_unit_test(a_limit_is_kept),         cmocka_unit_test(one_slot_ahead_is_enough),
-        cmocka_unit_test(disorder_is_refused),
+        cmocka_unit_test(every_schedule_is_sound),  cmocka_unit_test(random_cases_are_proven_or_refused),
+        cmocka_unit_test(planted_faults_are_found), cmocka_unit_test(a_limit_is_kept),
+        cmocka_unit_test(one_slot_ahead_is_enough), cmocka_unit_test(disorder_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
