@@ -25,12 +25,25 @@ static dist_status check_times(const dist_stage_times *times, int positions)
     return DIST_OK;
 }
 
+/* What the program left open is the environment's or the file's. */
+static dist_status with_defaults(const dist_context *context, const dist_pipeline_options *given,
+                                 dist_pipeline_options *all)
+{
+    if (!given || given->size < sizeof *given || given->version != DIST_PIPELINE_OPTIONS_VERSION)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_pipeline_options: start it with DIST_PIPELINE_OPTIONS_INIT");
+    const char *mesh = dist_option_text(&context->options, DIST_OPTION_MESH);
+    *all = *given;
+    if (!all->mesh && mesh[0])
+        all->mesh = mesh;
+    if (!all->schedule)
+        all->schedule = dist_option_text(&context->options, DIST_OPTION_SCHEDULE);
+    return DIST_OK;
+}
+
 static dist_status check_options(const dist_pipeline_options *o, int ranks)
 {
     dist_mesh mesh;
-    if (!o || o->size < sizeof *o || o->version != DIST_PIPELINE_OPTIONS_VERSION)
-        return dist_fail(DIST_ERR_ARGUMENT,
-                         "dist_pipeline_options: start it with DIST_PIPELINE_OPTIONS_INIT");
     if (!o->forward || !o->backward_input)
         return dist_fail(DIST_ERR_ARGUMENT,
                          "dist_pipeline_options: forward and backward_input must be given");
@@ -70,10 +83,13 @@ dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_opti
                                  dist_pipeline **pipeline)
 {
     dist_pipeline_setup setup = {0};
+    dist_pipeline_options all;
     DIST_CHECK_CONTEXT(context);
     if (!pipeline)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_pipeline_create: the place for the result is NULL");
     *pipeline = NULL;
+    DIST_TRY(with_defaults(context, options, &all));
+    options = &all;
     DIST_TRY(check_options(options, context->wire->ranks));
     if (dist_pipeline_needs_links(options, context->topology))
         DIST_TRY(dist_links_measure(context));

@@ -74,10 +74,11 @@ typedef struct dist_pipeline_options {
     int version; /* set by the initializer */
     /* Axes from the one whose neighbours are furthest apart to the one whose neighbours have consecutive ranks: with
      * "pp:2,dp:3" rank r has stage r / 3 and replica r % 3. One axis alone ("pp:4") leaves the order to the library, which
-     * takes what it predicts to be faster and says why (dist_pipeline_print). NULL: one pipeline over all ranks. */
+     * takes what it predicts to be faster and says why (dist_pipeline_print). NULL: DIST_MESH, or
+     * one pipeline over all ranks. */
     const char *mesh;
     /* gpipe, 1f1b, eager1f1b[:cap=D], interleaved:v=V, zb-h1, zb-h2, zb-v, v-half, v-min, dualpipev, wan-1f1b, wan-zb, auto, or
-     * file:PATH (the text that dist_plan writes). NULL: auto. */
+     * file:PATH (the text that dist_plan writes). NULL: DIST_SCHEDULE, or auto. */
     const char *schedule;
     int microbatches;        /* of one pipeline in one step */
     size_t boundary_count;   /* most elements that a stage hands to the next for a microbatch */

@@ -25,6 +25,9 @@
     X(DIST_OPTION_CHUNK, "DIST_CHUNK", BYTES, "0", "bytes of one message between sites; 0: chosen")          \
     X(DIST_OPTION_WINDOW, "DIST_WINDOW", BYTES, "0", "bytes in flight to one peer; 0: chosen")               \
     X(DIST_OPTION_BUCKET, "DIST_BUCKET", BYTES, "25M", "data parallel: bytes of a bucket")                   \
+    X(DIST_OPTION_MESH, "DIST_MESH", TEXT, "",                                                               \
+      "pipelines: pp:4,dp:2, the outer axis first; empty: one pipeline")                                     \
+    X(DIST_OPTION_SCHEDULE, "DIST_SCHEDULE", TEXT, "auto", "pipelines: 1f1b, zb-h1, wan-1f1b, auto, ...")    \
     X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2, avx512 or neon")                     \
     X(DIST_OPTION_CUDA_PLUGIN, "DIST_CUDA_PLUGIN", TEXT, "",                                                 \
       "the file of libdist_cuda; else beside libdist")                                                       \

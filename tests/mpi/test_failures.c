@@ -166,6 +166,67 @@ static int rank_that_is_elsewhere(void)
     return failed;
 }
 
+static dist_status fill(void *user, dist_pipeline_call *call)
+{
+    const int *fails = user;
+    if (*fails && call->stage == ranks - 1 && call->microbatch == 2)
+        return DIST_ERR_IO;
+    if (call->output)
+        memset(call->output, 0, call->output_bytes);
+    if (call->input_gradient)
+        memset(call->input_gradient, 0, call->input_gradient_bytes);
+    return DIST_OK;
+}
+
+static dist_pipeline *open_pipeline(dist_context *context, int *fails)
+{
+    dist_pipeline_options options = DIST_PIPELINE_OPTIONS_INIT;
+    dist_pipeline *pipeline = NULL;
+    options.schedule = "1f1b";
+    options.microbatches = 6;
+    options.boundary_count = 100;
+    options.forward = options.backward_input = fill;
+    options.user = fails;
+    if (dist_pipeline_create(context, &options, &pipeline) < 0)
+        fprintf(stderr, "%s\n", dist_last_error());
+    return pipeline;
+}
+
+/* Each rank says at which op of the schedule it waits, and for whom. */
+static int rank_that_leaves_a_pipeline(void)
+{
+    dist_context *context = open_context();
+    int fails = 0;
+    dist_pipeline *pipeline = open_pipeline(context, &fails);
+    if (!pipeline || dist_pipeline_step(pipeline) < 0)
+        return 1;
+    if (rank == ranks - 1)
+        leave(0, STAY);
+    const double began = now();
+    int failed =
+        expect_timeout(dist_pipeline_step(pipeline), began, rank == ranks - 2 ? "RECV B2.0" : "RECV B");
+    if (!strstr(dist_last_error(), "from rank 3")) /* whoever waits for it, and all who heard that */
+        failed = fprintf(stderr, "rank %d: %s\n", rank, dist_last_error()) > 0;
+    dist_finalize(context);
+    return failed;
+}
+
+static int stage_that_fails(void)
+{
+    dist_context *context = open_context();
+    int fails = 1;
+    dist_pipeline *pipeline = open_pipeline(context, &fails);
+    if (!pipeline)
+        return 1;
+    const dist_status status = dist_pipeline_step(pipeline);
+    const int failed = status != (rank == ranks - 1 ? DIST_ERR_IO : DIST_ERR_TIMEOUT) ||
+                       !strstr(dist_last_error(), "forward of stage 3, microbatch 2, returned DIST_ERR_IO");
+    if (failed)
+        fprintf(stderr, "rank %d: %s: %s\n", rank, dist_status_name(status), dist_last_error());
+    dist_finalize(context);
+    return failed;
+}
+
 /* mpirun ends the job; what must not happen is that it stays. */
 static int rank_that_dies(void)
 {
@@ -185,10 +246,9 @@ static const struct {
     const char *name;
     int (*run)(void);
 } cases[] = {
-    {"stays-away", rank_that_stays_away},
-    {"never-prepares", rank_that_never_prepares},
-    {"elsewhere", rank_that_is_elsewhere},
-    {"dies", rank_that_dies},
+    {"stays-away", rank_that_stays_away},  {"never-prepares", rank_that_never_prepares},
+    {"elsewhere", rank_that_is_elsewhere}, {"leaves-a-pipeline", rank_that_leaves_a_pipeline},
+    {"failing-stage", stage_that_fails},   {"dies", rank_that_dies},
 };
 
 int main(int argc, char **argv)

@@ -10,7 +10,7 @@ if [ ! -x "$program" ]; then
 fi
 ranks=4
 failed=0
-for case in stays-away never-prepares elsewhere; do
+for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage; do
     # mpirun complains of processes that did not finalize MPI: after a failure they must not
     output=$("$here/../mpirun.sh" $ranks "$program" $case 2>&1) || true
     content=$(printf '%s\n' "$output" | grep -c 'is content' || true)
