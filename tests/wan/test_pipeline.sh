@@ -14,7 +14,7 @@ field() { # SCHEDULE KEY
     sed -n "s/.*\"schedule\":\"$1\".*\"$2\":\([0-9.]*\).*/\1/p" "$WORK/perf.json"
 }
 quotient() {
-    awk -v a="$1" -v b="$2" 'BEGIN { print b > 0 ? a / b : "none" }'
+    awk -v a="$1" -v b="$2" 'BEGIN { print (b > 0 ? a / b : "none") }'
 }
 # The machine may be busy with other things: wide limits; figures are in benchmarks/results.
 for schedule in ${schedules//,/ }; do
