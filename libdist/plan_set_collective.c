@@ -121,8 +121,8 @@ dist_status dist_set_collective_cluster(const dist_plan_set *set, dist_cluster *
     return DIST_OK;
 }
 
-/* n members of an all-reduce send (n - 1) / n of the vector twice each, on average; between sites that is spread over
- * the links to the n - 1 others. */
+/* n members of an all-reduce send (n - 1) / n of the vector twice each, on average; between sites that is
+ * spread over the links to the n - 1 others. */
 double dist_set_collective_bound(const dist_plan_set *set)
 {
     const dist_set_collective *c = &set->collective;

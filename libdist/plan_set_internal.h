@@ -63,8 +63,4 @@ void dist_set_collective_end(dist_set_collective *collective);
 dist_lowering dist_set_lowering(const dist_plan_set *set);
 void dist_set_pipeline_end(dist_set_pipeline *pipeline);
 
-/* plan_set_slots.c: how many slots beyond those in use the buffers of each rank need, so that no message waits for one. `time` is
- * that of the schedule with the set's delays. */
-dist_status dist_set_slots(const dist_set_pipeline *pipeline, const dist_schedule_time *time, int *ahead);
-
 #endif

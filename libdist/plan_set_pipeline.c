@@ -149,16 +149,6 @@ dist_lowering dist_set_lowering(const dist_plan_set *set)
                            .stash_bytes = p->stash_bytes};
 }
 
-static dist_status lower(dist_plan_set *set, const int *ahead)
-{
-    dist_lowering lowering = dist_set_lowering(set);
-    for (int r = 0; r < set->ranks; r++) {
-        lowering.ahead = ahead[r];
-        DIST_TRY(dist_lower(&set->plan[r], &lowering, r));
-    }
-    return DIST_OK;
-}
-
 static dist_status fill(dist_plan_set *set, const void *given)
 {
     const dist_plan_pipeline_request *request = given;
@@ -168,17 +158,13 @@ static dist_status fill(dist_plan_set *set, const void *given)
     DIST_TRY(make_schedule(p, request));
     DIST_TRY(dist_set_allocate(set, p->schedule->ranks));
     DIST_TRY(dist_schedule_run(p->schedule, p->times, p->delay, &time));
-    int *ahead = calloc((size_t)set->ranks, sizeof *ahead);
-    dist_status status = ahead
-                             ? take_figures(p, &time, request->memory)
-                             : dist_fail(DIST_ERR_MEMORY, "no memory for a pipeline of %d ranks", set->ranks);
-    if (status == DIST_OK)
-        status = dist_set_slots(p, &time, ahead);
+    const dist_status status = take_figures(p, &time, request->memory);
     dist_schedule_time_end(&time, set->ranks);
-    if (status == DIST_OK)
-        status = lower(set, ahead);
-    free(ahead);
-    return status;
+    DIST_TRY(status);
+    const dist_lowering lowering = dist_set_lowering(set);
+    for (int r = 0; r < set->ranks; r++)
+        DIST_TRY(dist_lower(&set->plan[r], &lowering, r));
+    return DIST_OK;
 }
 
 dist_status dist_plan_set_create_pipeline(dist_plan_set **set, const dist_plan_pipeline_request *request)

@@ -1,10 +1,11 @@
-/* The best split of a row of layers into stages, by dynamic programming over how many layers the first stages take.
+/* The best split of a row of layers into stages, by dynamic programming over how many layers the first stages
+ * take.
  *
- * Let worst[s][j] be the largest stage when s stages share the first j layers as well as can be. It grows with j,
- * while what is left for the next stage shrinks, so that each step finds the crossing by bisection. Memory only
- * bounds where a stage may begin, and these bounds grow too. A second pass looks among the splits that reach the
- * optimum for the most even one; squares of sums have the property that the best beginnings of stages grow with
- * their ends, so that it divides and conquers. */
+ * Let worst[s][j] be the largest stage when s stages share the first j layers as well as can be. It grows with
+ * j, while what is left for the next stage shrinks, so that each step finds the crossing by bisection. Memory
+ * only bounds where a stage may begin, and these bounds grow too. A second pass looks among the splits that
+ * reach the optimum for the most even one; squares of sums have the property that the best beginnings of
+ * stages grow with their ends, so that it divides and conquers. */
 #include "parallel/partition.h"
 
 #include <math.h>
@@ -73,8 +74,8 @@ static bool fits(const partition *p, int from, int to)
     return !p->memory || p->limit <= 0 || p->memory[to] - p->memory[from] <= p->limit;
 }
 
-/* The smallest possible maximum, over the stages, of the sum of what `before` adds up; INFINITY when no split fits
- * the limit. `room` has two rows. */
+/* The smallest possible maximum, over the stages, of the sum of what `before` adds up; INFINITY when no split
+ * fits the limit. `room` has two rows. */
 static double least_largest(const partition *p, const double *before, double *room)
 {
     double *last = room, *next = room + p->layers + 1;
@@ -106,7 +107,7 @@ static double least_largest(const partition *p, const double *before, double *ro
     return last[p->layers];
 }
 
-/* One row of the second pass: for each end that the first s stages can reach, the best beginning of the last. */
+/* One row of the second pass: for each end that the first s stages can reach, where the last begins. */
 typedef struct row {
     const partition *p;
     const unevenness *last; /* without the last stage */

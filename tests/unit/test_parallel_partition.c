@@ -116,7 +116,8 @@ static void test_all_splits(void **state)
     }
 }
 
-/* Numbers of layers that differ by one at most, also where 0.1 + 0.1 + 0.1 is not 0.3, and where a layer takes no time. */
+/* Numbers of layers that differ by one at most, also where 0.1 + 0.1 + 0.1 is not 0.3, and where a layer
+ * takes no time. */
 static void test_equal_layers(void **state)
 {
     (void)state;

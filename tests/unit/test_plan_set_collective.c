@@ -123,7 +123,8 @@ static void test_no_faster_than_the_bound(void **state)
         }
 }
 
-/* auto goes by the links that the request describes: of few bytes, a narrow link between sites makes it take hier. */
+/* auto goes by the links that the request describes: of few bytes, a narrow link between sites makes it take
+ * hier. */
 static void test_auto_knows_the_links(void **state)
 {
     (void)state;

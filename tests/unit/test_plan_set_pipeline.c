@@ -1,4 +1,5 @@
-/* Sets of plans of pipelines: as fast as the dry run of their schedules, proven, and refused where they cannot be. */
+/* Sets of plans of pipelines: as fast as the dry run of their schedules, proven, and refused where they
+ * cannot be. */
 #define _POSIX_C_SOURCE 200809L /* mkstemp */
 
 #include <setjmp.h>
@@ -84,7 +85,8 @@ static void compare(dist_plan_set *set, const dist_plan_pipeline_request *reques
     dist_schedule_destroy(schedule);
 }
 
-/* With times and latencies that differ from rank to rank, buffers are many enough that nothing waits for them. */
+/* With times and latencies that differ from rank to rank, buffers are many enough that nothing waits for
+ * them. */
 static void test_as_fast_as_the_schedule(void **state)
 {
     (void)state;
@@ -149,7 +151,7 @@ static void test_one_slow_edge(void **state)
         }
 }
 
-/* Two ranks, fused: F 1, B + W 2. A message of 64 + 136 bytes takes 2 at 100 bytes a unit, and 0.5 to arrive. */
+/* Two ranks, F 1, B + W 2. A message of 64 + 136 bytes takes 2 at 100 bytes a unit, and 0.5 to arrive. */
 static void test_bandwidth(void **state)
 {
     (void)state;
@@ -166,8 +168,8 @@ static void test_bandwidth(void **state)
     assert_int_equal(dist_plan_set_op(set, 0, 0, &op), DIST_OK);
     assert_true(op.end <= 0);
     assert_int_equal(dist_plan_set_predict(set, &predicted), DIST_OK);
-    /* F0 ends at 1, is there at 3.5, F1 at 2, on the link from 3 to 5, there at 5.5. Rank 1: F0 to 4.5, B0 to 6.5, F1 to 7.5, B1
-     * to 9.5. Rank 0: B0 from 9 to 11, B1 from 12 to 14. */
+    /* F0 ends at 1, is there at 3.5, F1 at 2, on the link from 3 to 5, there at 5.5. Rank 1: F0 to 4.5, B0 to
+     * 6.5, F1 to 7.5, B1 to 9.5. Rank 0: B0 from 9 to 11, B1 from 12 to 14. */
     equal("makespan", "1f1b", predicted.makespan, 14);
     equal("bound", "1f1b", predicted.bound, 1 + 2.5 + 2 * 3 + 2.5 + 2);
     equal("span", "1f1b", predicted.span, 14);
