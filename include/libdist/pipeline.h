@@ -20,6 +20,10 @@
  * p ranks make one pipeline of p * chunks stages (one chunk a rank but for interleaved and V-shaped schedules); the ranks
  * that hold the same stages in different pipelines are replicas, whose gradients are averaged. Activations and their
  * gradients travel in buffers of the library's; weights are the program's. Messages move while the program computes.
+ *
+ * Averages of a stage start when its last backward has returned, and share the links with what other stages still send.
+ * Of messages that can start at the same time those of the pipeline go first, then averages in the order in which their
+ * stages ended.
  */
 #ifndef LIBDIST_PIPELINE_H
 #define LIBDIST_PIPELINE_H

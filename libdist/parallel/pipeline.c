@@ -37,8 +37,14 @@ static dist_status verify_group(const dist_pipeline *p, const dist_topology *alo
     l.rank_at = NULL;
     for (int r = 0; status == DIST_OK && r < ranks; r++)
         status = dist_lower(&plan[r], &l, r);
-    if (status == DIST_OK)
-        status = dist_lower_verify((const dist_plan *const *)plan, &l, 0);
+    uint64_t scratch = 0;
+    for (int r = 0; status == DIST_OK && r < ranks; r++) {
+        const uint64_t bytes = dist_plan_bytes(plan[r], DIST_BUFFER_SCRATCH);
+        scratch = bytes > scratch ? bytes : scratch;
+    }
+    if (status == DIST_OK) /* what the program keeps is limited, not the library's buffers */
+        status = dist_lower_verify((const dist_plan *const *)plan, &l,
+                                   p->options.memory_bytes ? p->options.memory_bytes + scratch : 0);
     for (int r = 0; plan && r < ranks; r++)
         dist_plan_destroy(plan[r]);
     free(plan);
