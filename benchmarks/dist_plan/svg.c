@@ -1,11 +1,25 @@
 /* The prediction as a diagram: ranks down, time across. Attributes only, no scripts or style sheets, so that
  * converters show what browsers do. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "svg.h"
 
 enum { WIDTH = 1400, LEFT = 64, RIGHT = 24, TOP = 78, BELOW = 84 };
+
+/* The later a stage is among those of its rank, the paler. */
+static bool shade_stages(svg_view *v)
+{
+    const dist_plan_pipeline *p = &v->c->pipeline;
+    int *held = calloc((size_t)p->ranks + 1, sizeof *held);
+    v->shade = calloc((size_t)p->stages + 1, sizeof *v->shade);
+    const bool whole = held && v->shade;
+    for (int s = 0; whole && s < p->stages; s++)
+        v->shade[s] = held[p->rank_of[s]]++ % SVG_PALES;
+    free(held);
+    return whole;
+}
 
 static void count_boxes(svg_view *v)
 {
@@ -189,6 +203,10 @@ static bool write_svg(const plan_case *c, FILE *file)
                   .top = TOP,
                   .width = WIDTH - LEFT - RIGHT,
                   .lanes = c->is_pipeline ? 1 : 3};
+    if (!shade_stages(&v)) {
+        free(v.shade);
+        return false;
+    }
     count_boxes(&v);
     lay_out(&v);
     write_head(&v);
@@ -200,6 +218,7 @@ static bool write_svg(const plan_case *c, FILE *file)
     write_bound(&v);
     write_legend(&v);
     fputs("</svg>\n", file);
+    free(v.shade);
     return true;
 }
 

@@ -33,6 +33,7 @@ typedef struct svg_view {
     double length;           /* time from left to right */
     int step, rows;          /* every step-th rank has a row */
     int lanes;               /* in a row */
+    int *shade;              /* [stages] 0 is the colour itself */
     size_t boxes;            /* ops that have a duration, in all rows */
     bool merged;             /* too many: drawn by pixels, without numbers and messages */
     bool used[SVG_PAINTS];

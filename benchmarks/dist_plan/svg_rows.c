@@ -25,15 +25,6 @@ static const svg_paint paint_of[DIST_PLAN_OP_KINDS] = {
     [DIST_PLAN_WEIGHT] = SVG_WEIGHT, [DIST_PLAN_FULL] = SVG_FULL,
 };
 
-/* Which of its rank's stages a stage is. */
-static int chunk_of(const plan_case *c, int stage)
-{
-    int chunk = 0;
-    for (int s = 0; s < stage; s++)
-        chunk += c->pipeline.rank_of[s] == c->pipeline.rank_of[stage];
-    return chunk;
-}
-
 bool svg_box(const svg_view *v, int rank, const dist_plan_op *op, svg_paint *paint, int *lane, int *pale)
 {
     *paint = paint_of[op->kind];
@@ -43,7 +34,7 @@ bool svg_box(const svg_view *v, int rank, const dist_plan_op *op, svg_paint *pai
     if (v->c->is_pipeline) {
         if (op->kind < DIST_PLAN_FORWARD)
             return false;
-        *pale = v->c->pipeline.chunks > 1 ? chunk_of(v->c, op->stage) % SVG_PALES : 0;
+        *pale = v->shade[op->stage];
         return true;
     }
     if (*paint == SVG_INSIDE) {
