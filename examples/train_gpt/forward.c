@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include <string.h>
+
 #include "layers.h"
 
 /* in: the residual stream that enters the block. */
@@ -7,7 +9,7 @@ static void block_forward(gpt_model *model, size_t layer, size_t batch, const fl
 {
     const gpt_config *config = &model->config;
     const gpt_parameter *p = &model->parameters[gpt_block_parameter(layer, GPT_NORM1_GAIN)];
-    const gpt_block_activations *a = &model->blocks[layer];
+    const gpt_block_activations *a = &model->active->blocks[layer];
     const size_t width = config->width, rows = batch * config->context;
     const gpt_attention attention = {batch, config->heads, config->context, width};
 
@@ -32,23 +34,36 @@ static void block_forward(gpt_model *model, size_t layer, size_t batch, const fl
         a->out[i] += a->middle[i];
 }
 
-double gpt_forward(gpt_model *model, size_t batch, const unsigned char *inputs, const unsigned char *targets)
+double gpt_stage_forward(gpt_model *model, size_t batch, const float *in, const unsigned char *inputs,
+                         float *out, const unsigned char *targets)
 {
     const gpt_config *config = &model->config;
     const gpt_parameter *p = model->parameters;
+    const gpt_activations *a = model->active;
     const size_t width = config->width, rows = batch * config->context;
-
-    gpt_embedding_forward(batch, config->context, width, model->embedded, inputs, p[GPT_TOKEN].weight,
-                          p[GPT_POSITION].weight);
-    const float *stream = model->embedded;
-    for (size_t layer = 0; layer < config->layers; layer++) {
+    const float *stream = in;
+    if (gpt_is_first(config)) {
+        gpt_embedding_forward(batch, config->context, width, a->embedded, inputs, p[GPT_TOKEN].weight,
+                              p[GPT_POSITION].weight);
+        stream = a->embedded;
+    }
+    for (size_t layer = config->first; layer < config->end; layer++) {
         block_forward(model, layer, batch, stream);
-        stream = model->blocks[layer].out;
+        stream = a->blocks[layer].out;
+    }
+    if (!gpt_is_last(config)) {
+        memcpy(out, stream, rows * width * sizeof *out);
+        return 0;
     }
     const gpt_parameter *norm = &p[gpt_last_norm(config)];
-    gpt_layernorm_forward(rows, width, model->last_norm, model->last_mean, model->last_inverse, stream,
-                          norm[0].weight, norm[1].weight);
-    gpt_linear_forward((gpt_linear){rows, width, config->vocabulary}, model->logits, model->last_norm,
+    gpt_layernorm_forward(rows, width, a->last_norm, a->last_mean, a->last_inverse, stream, norm[0].weight,
+                          norm[1].weight);
+    gpt_linear_forward((gpt_linear){rows, width, config->vocabulary}, a->logits, a->last_norm,
                        p[gpt_head(config)].weight, NULL);
-    return gpt_loss_forward(rows, config->vocabulary, model->logits, targets) / (double)rows;
+    return gpt_loss_forward(rows, config->vocabulary, a->logits, targets) / (double)rows;
+}
+
+double gpt_forward(gpt_model *model, size_t batch, const unsigned char *inputs, const unsigned char *targets)
+{
+    return gpt_stage_forward(model, batch, NULL, inputs, NULL, targets);
 }

@@ -109,11 +109,25 @@ static void list_parameters(gpt_model *model)
     }
 }
 
+/* Whether parameter number i is of a block that is held, or of what stands before the first or behind the last. */
+static bool is_held(const gpt_config *config, size_t i)
+{
+    if (i < GPT_FIRST_BLOCK)
+        return gpt_is_first(config) || (i == GPT_TOKEN && !config->untied && gpt_is_last(config));
+    if (i >= gpt_last_norm(config))
+        return gpt_is_last(config);
+    return i >= gpt_block_parameter(config->first, GPT_NORM1_GAIN) &&
+           i < gpt_block_parameter(config->end, GPT_NORM1_GAIN);
+}
+
 static bool allocate_weights(gpt_model *model)
 {
     model->weights_count = 0;
-    for (size_t i = 0; i < model->parameters_count; i++)
+    for (size_t i = 0; i < model->parameters_count; i++) {
+        if (!is_held(&model->config, i))
+            model->parameters[i].count = 0;
         model->weights_count += model->parameters[i].count;
+    }
     model->weights = calloc(model->weights_count, sizeof *model->weights);
     if (!model->weights)
         return false;
@@ -157,18 +171,69 @@ static void place_block(const gpt_config *config, gpt_block_activations *block, 
     block->out = take(arena, rows * width);
 }
 
+static void place_gradients(const gpt_config *config, gpt_block_gradients *gradients, struct arena *arena)
+{
+    const size_t rows = config->batch * config->context, width = config->width;
+    gradients->out = take(arena, rows * width);
+    gradients->wide = take(arena, rows * 4 * width);
+    gradients->norm2 = take(arena, rows * width);
+    gradients->middle = take(arena, rows * width);
+    gradients->qkv = take(arena, rows * 3 * width);
+    gradients->norm1 = take(arena, rows * width);
+}
+
+static size_t place_activations(const gpt_config *config, gpt_activations *a, float *base)
+{
+    const size_t rows = config->batch * config->context, width = config->width;
+    struct arena arena = {.base = base};
+    if (gpt_is_first(config))
+        a->embedded = take(&arena, rows * width);
+    for (size_t layer = config->first; layer < config->end; layer++) {
+        place_block(config, &a->blocks[layer], &arena);
+        if (a->gradients)
+            place_gradients(config, &a->gradients[layer], &arena);
+    }
+    if (gpt_is_last(config)) {
+        a->last_norm = take(&arena, rows * width);
+        a->last_mean = take(&arena, rows);
+        a->last_inverse = take(&arena, rows);
+        a->logits = take(&arena, rows * config->vocabulary);
+    }
+    if (a->gradients) {
+        a->embedded_gradient = take(&arena, rows * width);
+        a->last_gradient = take(&arena, rows * width);
+    }
+    return arena.used;
+}
+
+bool gpt_activations_create(gpt_activations *activations, const gpt_config *config, bool split)
+{
+    *activations = (gpt_activations){.blocks = calloc(config->layers, sizeof *activations->blocks)};
+    if (split)
+        activations->gradients = calloc(config->layers, sizeof *activations->gradients);
+    if (activations->blocks && (activations->gradients || !split))
+        activations->arena = calloc(place_activations(config, activations, NULL), sizeof *activations->arena);
+    if (!activations->arena) {
+        gpt_activations_destroy(activations);
+        return false;
+    }
+    place_activations(config, activations, activations->arena);
+    return true;
+}
+
+void gpt_activations_destroy(gpt_activations *activations)
+{
+    free(activations->blocks);
+    free(activations->gradients);
+    free(activations->arena);
+    *activations = (gpt_activations){0};
+}
+
 static size_t place(gpt_model *model, float *base)
 {
     const gpt_config *config = &model->config;
     const size_t rows = config->batch * config->context, width = config->width;
     struct arena arena = {.base = base};
-    model->embedded = take(&arena, rows * width);
-    for (size_t layer = 0; layer < config->layers; layer++)
-        place_block(config, &model->blocks[layer], &arena);
-    model->last_norm = take(&arena, rows * width);
-    model->last_mean = take(&arena, rows);
-    model->last_inverse = take(&arena, rows);
-    model->logits = take(&arena, rows * config->vocabulary);
     model->stream_gradient = take(&arena, rows * width);
     model->narrow_gradient = take(&arena, rows * width);
     model->wide_gradient = take(&arena, rows * 4 * width);
@@ -179,27 +244,30 @@ static size_t place(gpt_model *model, float *base)
 bool gpt_model_create(gpt_model *model, const gpt_config *config)
 {
     *model = (gpt_model){.config = *config};
+    if (model->config.end == 0)
+        model->config.end = config->layers;
+    config = &model->config;
     model->parameters_count = gpt_last_norm(config) + 2 + (config->untied ? 1 : 0);
     model->parameters = calloc(model->parameters_count, sizeof *model->parameters);
-    model->blocks = calloc(config->layers, sizeof *model->blocks);
-    if (!model->parameters || !model->blocks) {
+    if (!model->parameters) {
         gpt_model_destroy(model);
         return false;
     }
     list_parameters(model);
     model->arena = calloc(place(model, NULL), sizeof *model->arena);
-    if (!model->arena || !allocate_weights(model)) {
+    if (!model->arena || !gpt_activations_create(&model->own, config, false) || !allocate_weights(model)) {
         gpt_model_destroy(model);
         return false;
     }
     place(model, model->arena);
+    model->active = &model->own;
     return true;
 }
 
 void gpt_model_destroy(gpt_model *model)
 {
+    gpt_activations_destroy(&model->own);
     free(model->parameters);
-    free(model->blocks);
     free(model->weights);
     free(model->arena);
     *model = (gpt_model){0};
