@@ -1,6 +1,7 @@
 /* Trains a small GPT data-parallel on all ranks of a job:
  *
  *     mpirun -n 4 train_gpt --steps 100 --report report.json
+ *     mpirun -n 4 train_gpt --untied --mesh pp:2,dp:2
  *
  * train.c is what a training program adds for libdist; model.c and the layers know nothing of it. */
 #include <libdist/dist.h>
@@ -30,13 +31,26 @@ static bool same_on_all(dist_context *context, const void *data, size_t bytes, c
 
 static bool same_job(dist_context *context, const gpt_options *options, const gpt_trainer *trainer)
 {
-    const double numbers[] = {
-        (double)options->layers,  (double)options->heads,    (double)options->width,
-        (double)options->context, (double)options->batch,    (double)options->accumulate,
-        (double)options->steps,   (double)options->seed,     options->learning_rate,
-        (double)options->warmup,  options->decay,            options->weight_decay, (double)options->untied,
-        (double)options->bucket,  (double)options->validate, (double)trainer->text.count,
-        (double)(options->save != NULL), (double)(options->load != NULL)};
+    const double numbers[] = {(double)options->layers,
+                              (double)options->heads,
+                              (double)options->width,
+                              (double)options->context,
+                              (double)options->batch,
+                              (double)options->accumulate,
+                              (double)options->steps,
+                              (double)options->seed,
+                              options->learning_rate,
+                              (double)options->warmup,
+                              options->decay,
+                              options->weight_decay,
+                              (double)options->untied,
+                              (double)options->bucket,
+                              (double)options->validate,
+                              (double)trainer->text.count,
+                              (double)(options->save != NULL),
+                              (double)(options->load != NULL),
+                              (double)options->microbatches,
+                              (double)options->positions};
     return same_on_all(context, numbers, sizeof numbers, "options, or texts of different lengths") &&
            same_on_all(context, trainer->text.bytes, trainer->text.count + trainer->text.held, "texts");
 }
@@ -52,6 +66,9 @@ static gpt_report describe(const dist_context *context, const gpt_options *optio
 {
     return (gpt_report){.algo = first_of(options->algo, "DIST_ALGO", "auto"),
                         .codec = first_of(options->codec, "DIST_CODEC", "none"),
+                        .mesh = options->mesh,
+                        .schedule = first_of(options->schedule, "DIST_SCHEDULE", "auto"),
+                        .microbatches = options->microbatches,
                         .ranks = dist_ranks(context),
                         .sites = dist_sites(context),
                         .batch = options->batch,
@@ -68,10 +85,8 @@ static int train_and_report(dist_context *context, gpt_trainer *trainer, gpt_rep
 {
     const int rank = dist_rank(context);
     const gpt_options *options = trainer->options;
-    if (gpt_trainer_start(trainer, context) < 0) {
-        fprintf(stderr, "train_gpt: rank %d: %s\n", rank, dist_last_error());
-        return EXIT_TRAINING;
-    }
+    if (!gpt_trainer_start(trainer, context, report))
+        return options->mesh ? EXIT_USAGE : EXIT_TRAINING;
     if (options->load && !gpt_checkpoint_load(trainer, options->load))
         return EXIT_USAGE;
     if (gpt_train(trainer, report) < 0) {

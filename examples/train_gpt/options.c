@@ -49,6 +49,16 @@ static const struct row table[] = {
      "between sites: none, bf16, int8, int4, topk:density=0.01, ... (default:\nDIST_CODEC, else none)"},
     {"bucket", "BYTES", BYTES, FIELD(bucket), 1, (size_t)1 << 40,
      "gradients that travel together; K, M or G may follow (default: the\nlibrary's)"},
+    {"mesh", "TEXT", TEXT, FIELD(mesh), 0, 0,
+     "blocks on stages, pipeline-parallel: pp:2,dp:2, the outer axis first; pp:2\n"
+     "alone leaves the order to the library. Needs --untied"},
+    {"schedule", "NAME", TEXT, FIELD(schedule), 0, 0,
+     "of the pipeline: gpipe, 1f1b, zb-h1, wan-1f1b, ... (default: DIST_SCHEDULE,\nelse auto)"},
+    {"microbatches", "M", COUNT, FIELD(microbatches), 1, 1 << 20,
+     "of a pipeline in a step; replicas times this divides --batch (default:\ntwice the ranks of a "
+     "pipeline)"},
+    {"boundary-codec", "NAME", TEXT, FIELD(boundary_codec), 0, 0,
+     "of activations between sites (default none)"},
     {"validate", "N", COUNT, FIELD(validate), 1, 1 << 30,
      "hold out the last tenth of the text and print its loss every N steps"},
     {"save", "FILE", TEXT, FIELD(save), 0, 0,
@@ -170,7 +180,37 @@ static bool read_option(int argc, char **argv, int *i, gpt_options *options, str
     return read_value(row, equals ? equals + 1 : argv[(*i)++], options, complaint);
 }
 
-static bool check(const gpt_options *options, struct complaint complaint)
+/* The ranks of a pipeline; 0 when the mesh does not say. */
+static size_t positions_of(const char *mesh)
+{
+    const char *axis = strstr(mesh, "pp:");
+    const long count = axis ? strtol(axis + 3, NULL, 10) : 0;
+    return count > 0 && count <= 1 << 20 ? (size_t)count : 0;
+}
+
+static bool check_mesh(gpt_options *options, struct complaint complaint)
+{
+    const char *with = options->accumulate > 1   ? "--accumulate"
+                       : options->save           ? "--save"
+                       : options->load           ? "--load"
+                       : options->validate       ? "--validate"
+                       : options->dump_gradients ? "--dump-gradients"
+                                                 : NULL;
+    options->positions = positions_of(options->mesh);
+    if (options->positions == 0)
+        snprintf(complaint.text, complaint.size, "--mesh %s: write pp:2,dp:2, dp:2,pp:2 or pp:2",
+                 options->mesh);
+    else if (with)
+        snprintf(complaint.text, complaint.size, "%s does not go with --mesh yet", with);
+    else if (!options->untied && options->positions > 1)
+        snprintf(complaint.text, complaint.size,
+                 "--mesh needs --untied: the token embedding is on the first stage, the head on the last");
+    else
+        return true;
+    return false;
+}
+
+static bool check(gpt_options *options, struct complaint complaint)
 {
     const char *how = options->progress;
     if (options->width % options->heads != 0) {
@@ -188,6 +228,10 @@ static bool check(const gpt_options *options, struct complaint complaint)
         snprintf(complaint.text, complaint.size, "--progress takes auto, line or lines, not \"%s\"", how);
         return false;
     }
+    if (options->mesh && !check_mesh(options, complaint))
+        return false;
+    if (options->mesh && options->microbatches == 0)
+        options->microbatches = 2 * options->positions;
     return true;
 }
 

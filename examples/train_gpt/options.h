@@ -19,9 +19,11 @@ typedef struct gpt_options {
     double decay;
     double weight_decay;
     bool untied;
-    const char *codec, *algo; /* NULL: the library's choice */
-    size_t bucket;            /* 0: the library's choice */
-    size_t validate;          /* 0: never */
+    const char *codec, *algo;                     /* NULL: the library's choice */
+    const char *mesh, *schedule, *boundary_codec; /* NULL: data parallel alone; the library's choice; none */
+    size_t microbatches, positions; /* with --mesh; positions: ranks of a pipeline, as the mesh says */
+    size_t bucket;                  /* 0: the library's choice */
+    size_t validate;                /* 0: never */
     const char *report, *trace;
     const char *save, *load;    /* NULL: not */
     const char *dump_gradients; /* NULL: not */

@@ -116,6 +116,15 @@ bool gpt_report_write(const gpt_report *report, FILE *file)
                 steps ? history->values[(steps - 1) * GPT_FIGURES + GPT_LOSS] : NAN);
     write_field(file, "validation_loss", "%.9g", report->validation >= 0 ? report->validation : NAN);
     write_times(report, file);
+    if (report->mesh) {
+        const double span = gpt_history_median(history, GPT_SPAN),
+                     predicted = gpt_history_median(history, GPT_PREDICTED);
+        write_text(file, "mesh", report->mesh);
+        write_text(file, "schedule", report->schedule);
+        write_field(file, "microbatches", "%.0f", (double)report->microbatches);
+        write_field(file, "pipeline_ms_median", "%.3f", span * 1e3);
+        write_field(file, "pipeline_predicted_ms", "%.3f", predicted * 1e3);
+    }
     /* MPI's own all-reduce does not tell which of its bytes go where */
     const bool known = across > 0 || report->sites == 1;
     write_field(file, "wan_bytes_per_step", "%.0f", known ? across / (double)steps : NAN);

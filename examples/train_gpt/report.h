@@ -17,6 +17,8 @@ typedef enum gpt_figure {
     GPT_COMMUNICATION, /* with at least one bucket in flight */
     GPT_CODEC,         /* encoding and decoding */
     GPT_ACROSS,        /* bytes that a rank sent to other sites */
+    GPT_SPAN,          /* of that, with --mesh: from the start to the end of the last call of this rank */
+    GPT_PREDICTED,     /* what the library expected of it */
     GPT_FIGURES        /* how many there are */
 } gpt_figure;
 
@@ -35,6 +37,8 @@ double gpt_history_total(const gpt_history *history, gpt_figure figure);
 
 typedef struct gpt_report {
     const char *algo, *codec;
+    const char *mesh, *schedule; /* NULL: data parallel alone */
+    size_t microbatches;
     int ranks, sites;
     size_t batch, context, accumulate, parameters, buckets;
     uint64_t seed, hash;

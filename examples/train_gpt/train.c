@@ -36,6 +36,25 @@ static size_t local_batch(const gpt_options *options, int ranks, char *sentence,
     return 0;
 }
 
+/* The same for a mesh: whether replicas and microbatches share the batch evenly. */
+static bool mesh_fits(const gpt_options *options, int ranks, char *sentence, size_t sentence_size)
+{
+    const size_t positions = options->positions;
+    if ((size_t)ranks % positions != 0) {
+        snprintf(sentence, sentence_size, "--mesh %s: %d ranks are no multiple of %zu", options->mesh, ranks,
+                 positions);
+        return false;
+    }
+    const size_t parts = (size_t)ranks / positions * options->microbatches;
+    if (options->batch % parts == 0)
+        return true;
+    snprintf(sentence, sentence_size,
+             "--batch %zu cannot be split evenly over %zu replicas times --microbatches %zu; use a multiple "
+             "of %zu",
+             options->batch, (size_t)ranks / positions, options->microbatches, parts);
+    return false;
+}
+
 static bool allocate(gpt_trainer *t, size_t batch)
 {
     const gpt_options *options = t->options;
@@ -59,12 +78,14 @@ bool gpt_trainer_create(gpt_trainer *trainer, const gpt_options *options, int ra
                         size_t sentence_size)
 {
     *trainer = (gpt_trainer){.options = options};
-    const size_t batch = local_batch(options, ranks, sentence, sentence_size);
-    if (batch == 0)
+    const size_t batch = options->mesh ? 1 : local_batch(options, ranks, sentence, sentence_size);
+    if (batch == 0 || (options->mesh && !mesh_fits(options, ranks, sentence, sentence_size)))
         return false;
     if (!gpt_text_load(&trainer->text, options->data, options->context, options->validate > 0, sentence,
                        sentence_size))
         return false;
+    if (options->mesh)
+        return true; /* gpt_pipeline_start makes the model */
     if (!allocate(trainer, batch)) {
         snprintf(sentence, sentence_size, "not enough memory for this model and batch; make them smaller");
         gpt_trainer_destroy(trainer);
@@ -76,6 +97,7 @@ bool gpt_trainer_create(gpt_trainer *trainer, const gpt_options *options, int ra
 
 void gpt_trainer_destroy(gpt_trainer *trainer)
 {
+    gpt_pipeline_end(&trainer->pipeline);
     dist_data_parallel_destroy(trainer->averages);
     gpt_text_destroy(&trainer->text);
     gpt_model_destroy(&trainer->model);
@@ -166,7 +188,7 @@ static double learning_rate(const gpt_options *options, size_t step)
     return rate * (options->decay + (1 - options->decay) * 0.5 * (1 + cos(acos(-1.0) * done)));
 }
 
-static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
+static dist_status data_parallel_step(gpt_trainer *t, size_t step, double *figures)
 {
     dist_data_parallel_stats stats;
     double loss, waited;
@@ -196,6 +218,22 @@ static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
     return status;
 }
 
+static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
+{
+    if (!t->options->mesh)
+        return data_parallel_step(t, step, figures);
+    return gpt_pipeline_step(&t->pipeline, step, learning_rate(t->options, step), figures);
+}
+
+static dist_status compare(gpt_trainer *t, gpt_report *report)
+{
+    if (t->options->mesh)
+        return gpt_pipeline_compare(&t->pipeline, &report->identical, &report->hash);
+    return dist_replicas_identical(t->context, t->model.weights,
+                                   t->model.weights_count * sizeof *t->model.weights, &report->identical,
+                                   &report->hash);
+}
+
 /* The loss of as many held-out sequences as a step trains on. */
 static dist_status validate(gpt_trainer *t, double *loss)
 {
@@ -218,9 +256,7 @@ static dist_status train(gpt_trainer *t, const gpt_progress *progress, gpt_repor
         double *figures = gpt_history_next(&report->history);
         dist_status status = train_step(t, step, figures);
         if (status == DIST_OK)
-            status = dist_replicas_identical(t->context, t->model.weights,
-                                             t->model.weights_count * sizeof *t->model.weights,
-                                             &report->identical, &report->hash);
+            status = compare(t, report);
         if (status < 0)
             return status;
         gpt_progress_step(progress, step, figures, report->ranks, report->hash, report->identical);
@@ -245,25 +281,29 @@ static void print_start(const gpt_trainer *t, const gpt_report *report)
     fflush(stdout);
 }
 
-dist_status gpt_trainer_start(gpt_trainer *trainer, dist_context *context)
+bool gpt_trainer_start(gpt_trainer *trainer, dist_context *context, gpt_report *report)
 {
     const gpt_model *model = &trainer->model;
     trainer->context = context;
-    const dist_status status = register_parameters(trainer);
-    if (status < 0)
-        return status;
+    if (trainer->options->mesh)
+        return gpt_pipeline_start(&trainer->pipeline, trainer->options, &trainer->text, context, report);
     /* libm may differ from machine to machine: only one rank's first weights count */
-    return dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL);
+    if (register_parameters(trainer) == DIST_OK &&
+        dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL) == DIST_OK)
+        return true;
+    fprintf(stderr, "train_gpt: rank %d: %s\n", dist_rank(context), dist_last_error());
+    return false;
 }
 
 dist_status gpt_train(gpt_trainer *trainer, gpt_report *report)
 {
     const gpt_progress progress = gpt_progress_start(trainer->options, dist_rank(trainer->context));
     dist_data_parallel_stats stats;
-    const dist_status status = dist_data_parallel_stats_get(trainer->averages, &stats);
+    const dist_status status =
+        trainer->averages ? dist_data_parallel_stats_get(trainer->averages, &stats) : DIST_OK;
     if (status < 0)
         return status;
-    report->buckets = stats.buckets;
+    report->buckets = trainer->averages ? stats.buckets : 0;
     if (progress.shown)
         print_start(trainer, report);
     return train(trainer, &progress, report);
