@@ -91,7 +91,7 @@ dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_opti
     DIST_TRY(with_defaults(context, options, &all));
     options = &all;
     DIST_TRY(check_options(options, context->wire->ranks));
-    if (dist_pipeline_needs_links(options, context->topology))
+    if (context->topology->sites > 1 && !context->topology->link)
         DIST_TRY(dist_links_measure(context));
     DIST_TRY(dist_context_spec(context, NULL, NULL, &setup.spec));
     DIST_TRY(codec_of(context, options, &setup.codec));

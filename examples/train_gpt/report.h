@@ -17,9 +17,9 @@ typedef enum gpt_figure {
     GPT_COMMUNICATION, /* with at least one bucket in flight */
     GPT_CODEC,         /* encoding and decoding */
     GPT_ACROSS,        /* bytes that a rank sent to other sites */
-    GPT_SPAN,          /* of that, with --mesh: from the start to the end of the last call of this rank */
-    GPT_PREDICTED,     /* what the library expected of it */
-    GPT_FIGURES        /* how many there are */
+    GPT_SPAN,      /* of that, with --mesh: from the start to the end of the last call, on the last rank */
+    GPT_PREDICTED, /* what the library expected of it */
+    GPT_FIGURES    /* how many there are */
 } gpt_figure;
 
 typedef struct gpt_history {

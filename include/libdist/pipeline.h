@@ -114,7 +114,7 @@ typedef struct dist_pipeline_options {
     }
 
 /* Makes schedule and plans, and verifies them. Collective; blocking. All ranks pass the same options. Measures the links
- * between sites first when the schedule or the mesh depends on them and they have not been measured. End with
+ * between sites first when they have not been measured. End with
  * dist_pipeline_destroy, before dist_finalize. DIST_ERR_ARGUMENT with a sentence for a mesh, schedule or shape that cannot
  * be. */
 DIST_API dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_options *options,

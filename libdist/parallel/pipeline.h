@@ -13,7 +13,7 @@ typedef struct dist_pipeline_setup {
     dist_context *context; /* whose it is; for the public functions only */
     dist_engine *engine;
     const dist_log *log;
-    const dist_topology *topology; /* with links where the schedule or mesh depends on them */
+    const dist_topology *topology; /* with links where there is more than one site */
     int rank;
     uint64_t
         one_way; /* bytes up to which a message takes one latency; longer ones are agreed on first, and take three */
@@ -21,9 +21,6 @@ typedef struct dist_pipeline_setup {
     dist_codec codec; /* of activations between sites */
     const dist_pipeline_options *options;
 } dist_pipeline_setup;
-
-/* Whether what options ask for depends on measured links. */
-bool dist_pipeline_needs_links(const dist_pipeline_options *options, const dist_topology *topology);
 
 dist_status dist_pp_create(dist_pipeline **pipeline, const dist_pipeline_setup *setup);
 void dist_pp_shape(const dist_pipeline *pipeline, dist_pipeline_shape *shape);

@@ -13,16 +13,6 @@ static uint64_t boundary_bytes(const dist_pipeline_options *options)
     return (uint64_t)options->boundary_count * dist_type_bytes(options->boundary_type);
 }
 
-bool dist_pipeline_needs_links(const dist_pipeline_options *options, const dist_topology *topology)
-{
-    dist_mesh mesh;
-    const char *schedule = options->schedule ? options->schedule : "auto";
-    if (topology->sites == 1 || topology->link)
-        return false;
-    return strncmp(schedule, "wan-", 4) == 0 || strcmp(schedule, "auto") == 0 ||
-           (dist_mesh_parse(options->mesh, topology->ranks, &mesh) == DIST_OK && !mesh.chosen);
-}
-
 /* Bytes of one message between two ranks. */
 static uint64_t message_bytes(const dist_pipeline_setup *setup, bool across)
 {
@@ -37,8 +27,9 @@ static const dist_link *link_between(const dist_topology *t, int a, int b)
     return t->link ? &t->link[t->place[a].site * t->sites + t->place[b].site] : NULL;
 }
 
-/* From the end of a call on rank a to the moment at which rank b may use what it made. */
-static double edge_latency(const dist_pipeline_setup *setup, int a, int b)
+/* From the end of a call on rank a to the moment at which rank b may use what it made, where `sharing` pipelines send over the
+ * same link at about the same time. */
+static double edge_latency(const dist_pipeline_setup *setup, int a, int b, int sharing)
 {
     const dist_link *link = link_between(setup->topology, a, b);
     const uint64_t bytes =
@@ -46,7 +37,19 @@ static double edge_latency(const dist_pipeline_setup *setup, int a, int b)
     if (!link)
         return 0;
     return link->latency * (bytes > setup->one_way ? 3 : 1) +
-           (link->bandwidth > 0 ? (double)bytes / link->bandwidth : 0);
+           (link->bandwidth > 0 ? sharing * (double)bytes / link->bandwidth : 0);
+}
+
+/* How many pipelines go from the site of rank a to that of rank b behind position p. */
+static int sharing(const dist_mesh *mesh, const dist_topology *t, int p, int a, int b)
+{
+    int count = 0;
+    if (t->place[a].site == t->place[b].site)
+        return 1; /* inside a site each has its own way */
+    for (int r = 0; r < mesh->replicas; r++)
+        count += t->place[dist_mesh_rank(mesh, p, r)].site == t->place[a].site &&
+                 t->place[dist_mesh_rank(mesh, p + 1, r)].site == t->place[b].site;
+    return count;
 }
 
 static bool allocate(dist_pipeline_layout *layout)
@@ -69,8 +72,9 @@ static void place(dist_pipeline_layout *layout, const dist_pipeline_setup *setup
             setup->options->times ? setup->options->times[p] : (dist_stage_times){1e-3, 1e-3, 1e-3};
         for (int r = 0; p + 1 < mesh->positions && r < mesh->replicas; r++) {
             const int a = dist_mesh_rank(mesh, p, r), b = dist_mesh_rank(mesh, p + 1, r);
-            layout->latency[p] =
-                fmax(layout->latency[p], fmax(edge_latency(setup, a, b), edge_latency(setup, b, a)));
+            const int together = sharing(mesh, setup->topology, p, a, b);
+            layout->latency[p] = fmax(layout->latency[p], fmax(edge_latency(setup, a, b, together),
+                                                               edge_latency(setup, b, a, together)));
         }
     }
 }
