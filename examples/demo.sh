@@ -1,10 +1,11 @@
 #!/bin/sh
-# Trains a GPT on two sites of two ranks with 200 Mbit/s between them, four ways, and shows what each costs.
+# Trains a GPT on two sites of two ranks with 200 Mbit/s between them, four ways, and shows what each costs; then, with 100
+# Mbit/s and a round trip of 30 ms, as a pipeline across the slow link.
 #
 #   examples/demo.sh [options]
 #
-#   --steps N    optimizer steps of each way (default 30: about four minutes on two cores)
-#   --rate RATE  of the link between the sites, in each direction (default 200mbit)
+#   --steps N    optimizer steps of each way (default 30: about five minutes on two cores)
+#   --rate RATE  of the first link between the sites, in each direction (default 200mbit)
 #   --quick      a small model and few steps, to see that everything works
 #   --bin DIR    use the programs in DIR; install and build nothing
 #   --out DIR    where the reports go (default build/demo)
@@ -12,10 +13,10 @@
 #
 # On a fresh Debian or Ubuntu it installs what is missing (as root or with sudo) and builds the library. Then it
 # trains on this machine's licence texts: with plain MPI, with libdist's hierarchical all-reduce, and with that
-# and gradients of 8 and of 4 bits between the sites. The sites are network namespaces (benchmarks/wan.sh); where
+# and gradients of 8 and of 4 bits between the sites; then data-parallel and pipeline-parallel across a slower link. The sites are network namespaces (benchmarks/wan.sh); where
 # those are not permitted the link is not slowed, and it says so.
 #
-# Writes report.json (the four reports) and trace.json (open it in ui.perfetto.dev or chrome://tracing).
+# Writes report.json (all reports) and trace.json (open it in ui.perfetto.dev or chrome://tracing).
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,7 +24,7 @@ steps=30
 rate=200mbit
 bin=
 out=$root/build/demo
-model='--batch 32'
+model='--batch 32' microbatches=8
 
 usage() {
     printf 'demo.sh: %s; --help lists the options\n' "$1" >&2
@@ -32,7 +33,7 @@ usage() {
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0" && exit 0 ;;
-    --quick) steps=6 model='--batch 8 --layers 2 --width 64 --context 64' && shift && continue ;;
+    --quick) steps=6 model='--batch 8 --layers 2 --width 64 --context 64' microbatches=4 && shift && continue ;;
     --steps | --rate | --bin | --out) [ $# -ge 2 ] || usage "$1 needs a value" ;;
     *) usage "unknown option '$1'" ;;
     esac
@@ -66,7 +67,7 @@ prepare() {
 # Two sites of two ranks; the rest are options of train_gpt. The link's counters go to $out/link.
 train() {
     # shellcheck disable=SC2086
-    "$root/benchmarks/wan.sh" run --sites 2 --ranks 2 --rate "$rate" --bytes --mpirun "$bind" -- \
+    "$root/benchmarks/wan.sh" run --sites 2 --ranks 2 $limits --bytes --mpirun "$bind" -- \
         "$bin/train_gpt" --steps "$steps" --progress "$progress" $model "$@" 2>"$out/errors" || {
         code=$?
         cat "$out/errors" >&2
@@ -92,6 +93,15 @@ one_way() { # ALGO CODEC
     say "Training with algo $1, codec $2"
     train --algo "$1" --codec "$2" --report "$out/$1-$2.json"
     add_link_bytes "$out/$1-$2.json"
+}
+
+# The same model across a slower link, data-parallel or with its blocks on both sites; a head of its own, as pipelines need.
+across() { # NAME OPTION...
+    name=$1
+    shift
+    say "Training across 100 Mbit/s and 30 ms: $name"
+    train --untied --algo hier "$@" --report "$out/$name.json"
+    add_link_bytes "$out/$name.json"
 }
 
 reference() {
@@ -120,6 +130,32 @@ table() {
         'compute ms' 'exposed ms' 'link MB' speedup identical
     for report; do row "$report"; done
     echo '(times: medians of a step; link MB: sent between the sites in a step; speedup: over mpi)'
+}
+
+pipeline_row() { # NAME: step, what the pipeline took and was predicted to
+    awk -v name="$1" -v base="$(field step_ms_median "$out/dp4.json")" '
+        { gsub(/[",]/, ""); sub(/:$/, "", $1); value[$1] = $2 }
+        END {
+            link = value["wan_bytes_per_step"]
+            link = link == "null" ? "-" : sprintf("%.2f", link / 1e6)
+            pipeline = predicted = "-"
+            if ("pipeline_ms_median" in value) {
+                pipeline = sprintf("%.0f", value["pipeline_ms_median"])
+                predicted = sprintf("%.0f", value["pipeline_predicted_ms"])
+            }
+            printf "%-22s %10.4f %9.0f %12s %13s %10s %8.2fx  %s\n", name, value["loss_last"], value["step_ms_median"],
+                pipeline, predicted, link, base / value["step_ms_median"],
+                value["replicas_identical"] == "true" ? "yes" : "NO"
+        }' "$out/$1.json"
+}
+
+pipeline_table() {
+    say "Two sites of two ranks, 100 Mbit/s and a round trip of 30 ms between them, $steps steps"
+    printf '%-22s %10s %9s %12s %13s %10s %9s  %s\n' way 'loss last' 'step ms' 'pipeline ms' 'predicted ms' 'link MB' speedup \
+        identical
+    for name; do pipeline_row "$name"; done
+    echo '(dp4: data-parallel; pp2dp2: two stages, one on each site, and two replicas; pipeline: from its start to the end of its'
+    echo ' last call, without averages and optimizer; speedup: over dp4)'
 }
 
 # The largest relative difference of two loss curves, as far as both go.
@@ -156,6 +192,7 @@ compare() {
 bind=
 [ "$(nproc)" != 2 ] || bind='--bind-to core:overload-allowed:if-supported'
 link=$rate
+limits="--rate $rate"
 progress=lines
 [ ! -t 1 ] || progress=line
 [ -n "$bin" ] || prepare
@@ -168,18 +205,26 @@ reference
 say "Tracing four steps with algo hier, codec int8"
 all=$steps steps=4
 train --algo hier --codec int8 --trace "$out/trace.json"
-steps=$all
+steps=$((all < 10 ? all : 10))
+limits='--rate 100mbit --delay 15ms'
+across dp4
+across dp4-int8 --codec int8
+across pp2dp2-1f1b --mesh pp:2,dp:2 --microbatches "$microbatches" --schedule 1f1b
+across pp2dp2-wan-1f1b --mesh pp:2,dp:2 --microbatches "$microbatches" --schedule wan-1f1b
 set -- "$out/mpi-none.json" "$out/hier-none.json" "$out/hier-int8.json" "$out/hier-int4.json"
 {
     separator='['
-    for report; do
+    for report in "$@" "$out/dp4.json" "$out/dp4-int8.json" "$out/pp2dp2-1f1b.json" "$out/pp2dp2-wan-1f1b.json"; do
         printf '%s\n' "$separator" && cat "$report"
         separator=,
     done
     echo ']'
 } >"$out/report.json"
+few=$steps steps=$all
 table "$@"
 compare
+steps=$few
+pipeline_table dp4 dp4-int8 pp2dp2-1f1b pp2dp2-wan-1f1b
 rm -f "$out/errors" "$out/link"
 printf '\nReports: %s\nTrace:   %s (open it in ui.perfetto.dev or chrome://tracing)\n' "$out/report.json" \
     "$out/trace.json"
