@@ -69,8 +69,9 @@ typedef struct dist_pipeline_call {
     void **stash;
 } dist_pipeline_call;
 
-/* Returns DIST_OK, or an error that ends the step on all ranks. No call of libdist may be made inside, but dist_rank and
- * its like, dist_trace_begin and dist_trace_end. */
+/* Returns DIST_OK, or an error that ends the step on all ranks; the context has failed then, and stashes that are under way
+ * are not released. No call of libdist may be made inside, but dist_rank and its like, dist_trace_begin and
+ * dist_trace_end. */
 typedef dist_status dist_pipeline_function(void *user, dist_pipeline_call *call);
 
 typedef struct dist_pipeline_options {

@@ -28,10 +28,9 @@ typedef struct work {
     dist_pipeline_call call;
 } work;
 
-static dist_status run(const work *w, dist_pipeline_function *function, const char *name)
+static dist_status run(work *w, dist_pipeline_function *function, const char *name)
 {
-    work *mine = (work *)w;
-    const dist_status status = function(w->pipeline->options.user, &mine->call);
+    const dist_status status = function(w->pipeline->options.user, &w->call);
     if (status < 0)
         return dist_fail(status, "%s of stage %d, microbatch %d, returned %s", name, w->call.stage,
                          w->call.microbatch, dist_status_name(status));
@@ -49,6 +48,16 @@ static dist_status put_size(const work *w, size_t bytes, size_t room, const char
     return DIST_OK;
 }
 
+/* What came says how long it is; it is not believed beyond the room. */
+static dist_status check_size(const work *w, const dist_parcel *came, size_t room)
+{
+    if (!came || came->bytes <= room)
+        return DIST_OK;
+    return dist_fail(DIST_ERR_FRAME,
+                     "stage %d, microbatch %d: what came says that it has %llu bytes; there is room for %zu",
+                     w->call.stage, w->call.microbatch, (unsigned long long)came->bytes, room);
+}
+
 static dist_status forward(work *w, size_t room)
 {
     w->call.output = data_of(w->dst);
@@ -62,6 +71,7 @@ static dist_status backward_input(work *w, const dist_op *op, const dist_task *t
 {
     const dist_pipeline_options *o = &w->pipeline->options;
     dist_parcel *gradient = parcel_at(task, op->src);
+    DIST_TRY(check_size(w, gradient, room));
     if (o->recompute)
         DIST_TRY(run(w, o->recompute, "recompute"));
     w->call.output_gradient = data_of(gradient);
@@ -115,6 +125,7 @@ static dist_status called(void *user, const dist_task *task, const dist_op *op)
                        .input = data_of(input),
                        .input_bytes = bytes_of(input),
                        .stash = &state->stash[op->microbatch]}};
+    DIST_TRY(check_size(&w, input, room));
     if (is_forward)
         return forward(&w, room);
     if (op->call != DIST_CALL_WEIGHT)
