@@ -154,6 +154,8 @@ static void assert_same(const struct pipeline *p, const struct whole *w)
                 continue;
             held += part->count;
             assert_int_equal(part->count, all->count);
+            for (size_t k = 0; k < all->count; k++)
+                assert_true(isfinite(all->gradient[k]));
             if (memcmp(part->gradient, all->gradient, all->count * sizeof *all->gradient) != 0)
                 fail_msg("%d stages: the gradient of %s on stage %d differs", p->stages, all->name, s);
         }
