@@ -193,7 +193,6 @@ static bool check_mesh(gpt_options *options, struct complaint complaint)
     const char *with = options->accumulate > 1   ? "--accumulate"
                        : options->save           ? "--save"
                        : options->load           ? "--load"
-                       : options->validate       ? "--validate"
                        : options->dump_gradients ? "--dump-gradients"
                                                  : NULL;
     options->positions = positions_of(options->mesh);

@@ -159,6 +159,13 @@ static dist_status measure_times(gpt_pipeline *p, int positions, dist_stage_time
     return status;
 }
 
+/* What forward and backward of a block keep: activations 16 widths and the scores, gradients 11 widths. */
+static size_t block_stash_bytes(const gpt_config *config)
+{
+    return config->batch * config->context * (27 * config->width + config->heads * config->context) *
+           sizeof(float);
+}
+
 static dist_status open_pipeline(gpt_pipeline *p, dist_stage_times **times)
 {
     const gpt_options *o = p->options;
@@ -173,7 +180,7 @@ static dist_status open_pipeline(gpt_pipeline *p, dist_stage_times **times)
     options.boundary_count = c->batch * c->context * c->width;
     options.codec = o->boundary_codec;
     options.times = *times;
-    options.stash_bytes = 20 * options.boundary_count * sizeof(float) * c->layers / o->positions;
+    options.stash_bytes = block_stash_bytes(c) * c->layers / o->positions;
     options.gradient_bytes = 12 * c->width * c->width * sizeof(float) * c->layers / o->positions;
     options.forward = forward;
     options.backward_input = backward_input;
@@ -314,6 +321,21 @@ bool gpt_pipeline_start(gpt_pipeline *p, const gpt_options *options, const gpt_t
     return true;
 }
 
+/* What is left of `whole` beside `part`, as a share of it. */
+static double share_left(double whole, double part)
+{
+    return whole > 0 ? 1 - part / whole : 0;
+}
+
+/* What the library was told that ranks compute in a step, in seconds, on average. */
+static double busy_expected(const gpt_pipeline *p)
+{
+    double sum = 0;
+    for (int i = 0; i < p->shape.positions; i++)
+        sum += p->times[i].forward + p->times[i].backward + p->times[i].weight;
+    return sum / p->shape.positions * (double)p->options->microbatches;
+}
+
 dist_status gpt_pipeline_step(gpt_pipeline *p, size_t step, double learning_rate, double *figures)
 {
     dist_pipeline_stats stats;
@@ -336,12 +358,15 @@ dist_status gpt_pipeline_step(gpt_pipeline *p, size_t step, double learning_rate
     figures[GPT_ACROSS] = (double)stats.bytes_across;
     figures[GPT_SPAN] = stats.span;
     figures[GPT_PREDICTED] = stats.predicted;
+    figures[GPT_BUBBLE] = stats.busy;
+    figures[GPT_BUBBLE_PREDICTED] = share_left(stats.predicted, busy_expected(p));
     double most[2] = {-waited, stats.span};
     status = dist_reduce_scalars(p->context, figures, GPT_FIGURES, DIST_AVERAGE);
     if (status == DIST_OK)
         status = dist_reduce_scalars(p->context, most, 2, DIST_MAX);
     figures[GPT_EXPOSED_LAST] = -most[0];
     figures[GPT_SPAN] = most[1];
+    figures[GPT_BUBBLE] = share_left(most[1], figures[GPT_BUBBLE]);
     return status;
 }
 
@@ -362,11 +387,18 @@ dist_status gpt_pipeline_compare(gpt_pipeline *p, bool *identical, uint64_t *has
     const int64_t said[2] = {p->shape.position, (int64_t)mine};
     const dist_status status = dist_all_gather(p->context, said, p->gathered, 2, DIST_INT64, NULL);
     *identical = true;
-    *hash = mine;
-    for (int a = 0; status == DIST_OK && a < ranks; a++)
-        for (int b = 0; b < a; b++)
-            *identical &=
-                p->gathered[2 * a] != p->gathered[2 * b] || p->gathered[2 * a + 1] == p->gathered[2 * b + 1];
+    *hash = 0;
+    for (int position = 0; status == DIST_OK && position < p->shape.positions; position++) {
+        const int64_t *first = NULL; /* of the ranks with this position */
+        for (int rank = 0; rank < ranks; rank++) {
+            const int64_t *other = p->gathered + 2 * (size_t)rank;
+            if (other[0] != position)
+                continue;
+            first = first ? first : other;
+            *identical &= other[1] == first[1];
+        }
+        *hash = *hash * 31 + (uint64_t)(first ? first[1] : 0);
+    }
     return status;
 }
 

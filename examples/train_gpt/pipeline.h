@@ -46,8 +46,10 @@ bool gpt_pipeline_start(gpt_pipeline *pipeline, const gpt_options *options, cons
                         dist_context *context, gpt_report *report);
 /* One step with the optimizer: fills in figures. Collective. */
 dist_status gpt_pipeline_step(gpt_pipeline *pipeline, size_t step, double learning_rate, double *figures);
-/* Whether the replicas of each stage have the same weights; *hash: of this rank's. Collective. */
+/* Whether the replicas of each stage have the same weights; *hash: of all stages'. Collective. */
 dist_status gpt_pipeline_compare(gpt_pipeline *pipeline, bool *identical, uint64_t *hash);
+/* The loss of as many held-out sequences as a step trains on. All weights travel to all ranks for it. Collective. */
+dist_status gpt_pipeline_validate(gpt_pipeline *pipeline, double *loss);
 void gpt_pipeline_end(gpt_pipeline *pipeline);
 
 #endif

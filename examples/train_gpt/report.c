@@ -124,6 +124,9 @@ bool gpt_report_write(const gpt_report *report, FILE *file)
         write_field(file, "microbatches", "%.0f", (double)report->microbatches);
         write_field(file, "pipeline_ms_median", "%.3f", span * 1e3);
         write_field(file, "pipeline_predicted_ms", "%.3f", predicted * 1e3);
+        write_field(file, "pipeline_bubble", "%.4f", gpt_history_median(history, GPT_BUBBLE));
+        write_field(file, "pipeline_bubble_predicted", "%.4f",
+                    gpt_history_median(history, GPT_BUBBLE_PREDICTED));
     }
     /* MPI's own all-reduce does not tell which of its bytes go where */
     const bool known = across > 0 || report->sites == 1;

@@ -19,6 +19,8 @@ typedef enum gpt_figure {
     GPT_ACROSS,        /* bytes that a rank sent to other sites */
     GPT_SPAN,      /* of that, with --mesh: from the start to the end of the last call, on the last rank */
     GPT_PREDICTED, /* what the library expected of it */
+    GPT_BUBBLE,    /* the share of GPT_SPAN that ranks do not compute, and the one that was expected */
+    GPT_BUBBLE_PREDICTED,
     GPT_FIGURES    /* how many there are */
 } gpt_figure;
 

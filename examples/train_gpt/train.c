@@ -45,13 +45,19 @@ static bool mesh_fits(const gpt_options *options, int ranks, char *sentence, siz
                  positions);
         return false;
     }
-    const size_t parts = (size_t)ranks / positions * options->microbatches;
-    if (options->batch % parts == 0)
+    const size_t replicas = (size_t)ranks / positions, parts = replicas * options->microbatches;
+    const size_t batch = options->batch / parts;
+    if (options->batch % parts != 0)
+        snprintf(sentence, sentence_size,
+                 "--batch %zu cannot be split evenly over %zu replicas times --microbatches %zu; use a "
+                 "multiple of %zu",
+                 options->batch, replicas, options->microbatches, parts);
+    else if (batch * options->context > INT_MAX / 8)
+        snprintf(sentence, sentence_size,
+                 "%zu sequences of %zu bytes are too many for one microbatch; raise --microbatches", batch,
+                 options->context);
+    else
         return true;
-    snprintf(sentence, sentence_size,
-             "--batch %zu cannot be split evenly over %zu replicas times --microbatches %zu; use a multiple "
-             "of %zu",
-             options->batch, (size_t)ranks / positions, options->microbatches, parts);
     return false;
 }
 
@@ -239,6 +245,8 @@ static dist_status validate(gpt_trainer *t, double *loss)
 {
     const size_t batch = t->model.config.batch, context = t->model.config.context;
     const size_t parts = t->options->accumulate, first = (size_t)dist_rank(t->context) * parts * batch;
+    if (t->options->mesh)
+        return gpt_pipeline_validate(&t->pipeline, loss);
     *loss = 0;
     for (size_t part = 0; part < parts; part++) {
         for (size_t i = 0; i < batch; i++)
@@ -273,12 +281,25 @@ static dist_status train(gpt_trainer *t, const gpt_progress *progress, gpt_repor
 static void print_start(const gpt_trainer *t, const gpt_report *report)
 {
     const gpt_options *options = t->options;
-    printf("%d rank%s on %d site%s, algo %s, codec %s: %.2f M parameters in %zu buckets\n", report->ranks,
+    printf("%d rank%s on %d site%s, algo %s, codec %s: %.2f M parameters in ", report->ranks,
            report->ranks == 1 ? "" : "s", report->sites, report->sites == 1 ? "" : "s", report->algo,
-           report->codec, (double)report->parameters * 1e-6, report->buckets);
+           report->codec, (double)report->parameters * 1e-6);
+    if (options->mesh)
+        printf("%d stage%s\n", t->pipeline.shape.stages, t->pipeline.shape.stages == 1 ? "" : "s");
+    else
+        printf("%zu buckets\n", report->buckets);
     printf("%zu sequences of %zu bytes a step, from %zu kB of %s\n", options->batch, options->context,
            (t->text.count + 999) / 1000, options->data);
     fflush(stdout);
+}
+
+static void print_pipeline(const gpt_history *history)
+{
+    printf(
+        "pipeline: %.1f ms a step (predicted %.1f), of which ranks idle %.0f%% (predicted %.0f%%); medians\n",
+        gpt_history_median(history, GPT_SPAN) * 1e3, gpt_history_median(history, GPT_PREDICTED) * 1e3,
+        gpt_history_median(history, GPT_BUBBLE) * 1e2,
+        gpt_history_median(history, GPT_BUBBLE_PREDICTED) * 1e2);
 }
 
 bool gpt_trainer_start(gpt_trainer *trainer, dist_context *context, gpt_report *report)
@@ -306,5 +327,8 @@ dist_status gpt_train(gpt_trainer *trainer, gpt_report *report)
     report->buckets = trainer->averages ? stats.buckets : 0;
     if (progress.shown)
         print_start(trainer, report);
-    return train(trainer, &progress, report);
+    const dist_status trained = train(trainer, &progress, report);
+    if (trained == DIST_OK && progress.shown && trainer->options->mesh)
+        print_pipeline(&report->history);
+    return trained;
 }
