@@ -8,13 +8,14 @@
  *     options.forward = my_forward;
  *     options.backward_input = my_backward;
  *     dist_pipeline_create(context, &options, &pipeline);
- *     for (i = 0; i < shape.local; i++) {       // dist_pipeline_shape_get
- *         stage = dist_pipeline_stage(pipeline, i);       // the layers that this rank has to hold
+ *     dist_pipeline_shape_get(pipeline, &shape);
+ *     for (i = 0; i < shape.local; i++) {
+ *         stage = dist_pipeline_stage(pipeline, i);     // one of those whose layers this rank has to hold
  *         dist_pipeline_register(pipeline, stage, parameters_of(stage), n, NULL);
  *     }
  *     for (step = 0; step < steps; step++) {
- *         dist_pipeline_step(pipeline);                  // calls my_forward and my_backward in the schedule's order
- *         optimizer(...);                                // gradients are averaged over the replicas
+ *         dist_pipeline_step(pipeline);                 // calls my_forward and my_backward in the schedule's order
+ *         optimizer(...);                               // gradients are averaged over the replicas
  *     }
  *
  * p ranks make one pipeline of p * chunks stages (one chunk a rank but for interleaved and V-shaped schedules); the ranks
@@ -79,8 +80,8 @@ typedef struct dist_pipeline_options {
     int version; /* set by the initializer */
     /* Axes from the one whose neighbours are furthest apart to the one whose neighbours have consecutive ranks: with
      * "pp:2,dp:3" rank r has stage r / 3 and replica r % 3. One axis alone ("pp:4") leaves the order to the library, which
-     * takes what it predicts to be faster and says why (dist_pipeline_print). NULL: DIST_MESH, or
-     * one pipeline over all ranks. */
+     * takes what it predicts to be faster and says why (dist_pipeline_print). NULL: DIST_MESH, or one pipeline over all
+     * ranks. */
     const char *mesh;
     /* gpipe, 1f1b, eager1f1b[:cap=D], interleaved:v=V, zb-h1, zb-h2, zb-v, v-half, v-min, dualpipev, wan-1f1b, wan-zb, auto, or
      * file:PATH (the text that dist_plan writes). NULL: DIST_SCHEDULE, or auto. */
@@ -89,7 +90,7 @@ typedef struct dist_pipeline_options {
     size_t boundary_count;   /* most elements that a stage hands to the next for a microbatch */
     dist_type boundary_type; /* of these */
     /* Codec of activations and their gradients between sites; NULL: none. Without error feedback. A message has the size of
-     * the declared maximum then. */
+     * the declared maximum then, with zeros behind what the program wrote. */
     const char *codec;
     const dist_stage_times *times; /* [pp], seconds: what auto and wan schedules go by. NULL: 1 ms each */
     size_t stash_bytes;    /* what the program keeps for a microbatch on a rank, all chunks; 0: not known */
@@ -115,9 +116,8 @@ typedef struct dist_pipeline_options {
     }
 
 /* Makes schedule and plans, and verifies them. Collective; blocking. All ranks pass the same options. Measures the links
- * between sites first when they have not been measured. End with
- * dist_pipeline_destroy, before dist_finalize. DIST_ERR_ARGUMENT with a sentence for a mesh, schedule or shape that cannot
- * be. */
+ * between sites first when they have not been measured. End with dist_pipeline_destroy, before dist_finalize.
+ * DIST_ERR_ARGUMENT with a sentence for a mesh, schedule or shape that cannot be. */
 DIST_API dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_options *options,
                                           dist_pipeline **pipeline);
 

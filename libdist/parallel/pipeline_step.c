@@ -1,4 +1,6 @@
 /* One step: the program's functions, called as the plan says. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "parallel/pipeline_internal.h"
@@ -45,6 +47,8 @@ static dist_status put_size(const work *w, size_t bytes, size_t room, const char
                          w->call.stage, w->call.microbatch, bytes, what, room);
     if (w->dst)
         w->dst->bytes = bytes;
+    if (w->dst && w->pipeline->setup.codec.kind != DIST_CODEC_NONE) /* all of it is encoded */
+        memset((char *)data_of(w->dst) + bytes, 0, room - bytes);
     return DIST_OK;
 }
 

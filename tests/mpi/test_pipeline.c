@@ -57,7 +57,7 @@ static dist_status forward(void *user, dist_pipeline_call *c)
     assert_int_equal(c->output == NULL, c->stage + 1 == j->shape.stages);
     *s = (stash){.stage = c->stage, .microbatch = c->microbatch, .input = malloc(n * sizeof(float))};
     if (c->input)
-        assert_int_equal(c->input_bytes, j->options.codec ? ROOM * sizeof(float) : n * sizeof(float));
+        assert_int_equal(c->input_bytes, n * sizeof(float));
     for (size_t i = 0; i < n; i++)
         s->input[i] = c->input ? ((const float *)c->input)[i] : input_at(j->shape.replica, c->microbatch, i);
     for (size_t i = 0; i < n; i++)
@@ -67,9 +67,8 @@ static dist_status forward(void *user, dist_pipeline_call *c)
             j->outputs += (double)(s->input[i] * factor(c->stage));
     if (c->output) {
         assert_int_equal(c->output_bytes, ROOM * sizeof(float));
-        memset((float *)c->output + n, 0, (ROOM - n) * sizeof(float));
-        if (!j->options.codec)
-            c->output_bytes = n * sizeof(float);
+        memset((float *)c->output + n, 0xff, (ROOM - n) * sizeof(float)); /* NaNs, which no one shall see */
+        c->output_bytes = n * sizeof(float);
     }
     j->live++;
     *c->stash = s;
@@ -78,7 +77,7 @@ static dist_status forward(void *user, dist_pipeline_call *c)
 
 static dist_status backward_input(void *user, dist_pipeline_call *c)
 {
-    job *j = user;
+    (void)user;
     stash *s = *c->stash;
     const size_t n = size_of(c->microbatch);
     assert_non_null(s);
@@ -89,9 +88,8 @@ static dist_status backward_input(void *user, dist_pipeline_call *c)
     for (size_t i = 0; i < n; i++)
         s->gradient[i] =
             c->output_gradient ? ((const float *)c->output_gradient)[i] : gradient_at(c->microbatch, i);
-    for (size_t i = 0; c->input_gradient && i < ROOM; i++)
-        if (i < n || j->options.codec)
-            ((float *)c->input_gradient)[i] = i < n ? s->gradient[i] * factor(c->stage) : 0;
+    for (size_t i = 0; c->input_gradient && i < n; i++)
+        ((float *)c->input_gradient)[i] = s->gradient[i] * factor(c->stage);
     return DIST_OK;
 }
 
