@@ -121,8 +121,8 @@ static void block_weights(const struct pass *pass, size_t layer, const float *in
                             in, a->norm1_mean, a->norm1_inverse, pass->add);
 }
 
-/* The head and the norm before it. A tied head's part of the token embedding's gradient is written here, and the embedding
- * adds its own. */
+/* The head and the norm before it. A tied head's part of the token embedding's gradient is written here, and
+ * the embedding adds its own. */
 static void head_inputs(const struct pass *pass, const unsigned char *targets, float scale, bool kept)
 {
     gpt_model *model = pass->model;

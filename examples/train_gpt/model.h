@@ -13,8 +13,8 @@ typedef struct gpt_config {
     size_t context;    /* tokens of a sequence */
     size_t vocabulary; /* at most 256: tokens are bytes */
     size_t batch;      /* sequences of a forward pass at most */
-    /* The blocks that are held, [first, end): the first has the embeddings in front of it, the last the last norm and the
-     * head behind it. end == 0: all. */
+    /* The blocks that are held, [first, end): the first has the embeddings in front of it, the last the last
+     * norm and the head behind it. end == 0: all. */
     size_t first, end;
     bool untied; /* the head has weights of its own; else it uses the token embedding */
 } gpt_config;
@@ -91,8 +91,8 @@ typedef struct gpt_model {
  * nothing is left allocated. */
 bool gpt_model_create(gpt_model *model, const gpt_config *config);
 void gpt_model_destroy(gpt_model *model);
-/* More activations for the same model, for when several passes are under way; `split`: with gradients that are kept. False when
- * memory runs out; then nothing is left allocated. */
+/* More activations for the same model, for when several passes are under way; `split`: with gradients that
+ * are kept. False when memory runs out; then nothing is left allocated. */
 bool gpt_activations_create(gpt_activations *activations, const gpt_config *config, bool split);
 void gpt_activations_destroy(gpt_activations *activations);
 /* Random first weights, the same for the same seed. */
@@ -117,8 +117,9 @@ static inline bool gpt_is_last(const gpt_config *config)
     return config->end == config->layers;
 }
 
-/* The blocks that are held. `in`: the residual stream, batch x context x width, or NULL at the first, which takes `inputs`;
- * `out` gets it, or is NULL at the last, which returns the mean loss by `targets` (others 0). `in` must stay until backward. */
+/* The blocks that are held. `in`: the residual stream, batch x context x width, or NULL at the first, which
+ * takes `inputs`; `out` gets it, or is NULL at the last, which returns the mean loss by `targets` (others
+ * 0). `in` must stay until backward. */
 double gpt_stage_forward(gpt_model *model, size_t batch, const float *in, const unsigned char *inputs,
                          float *out, const unsigned char *targets);
 
@@ -130,11 +131,12 @@ typedef void gpt_gradient_ready(void *user, size_t parameter);
 void gpt_backward(gpt_model *model, size_t batch, const unsigned char *inputs, const unsigned char *targets,
                   float scale, bool add, gpt_gradient_ready *ready, void *user);
 
-/* Which gradients a backward pass computes. INPUTS keeps what WEIGHTS then needs, in activations that were made for it. */
+/* Which gradients a backward pass computes. INPUTS keeps what WEIGHTS then needs, in activations that were
+ * made for it. */
 typedef enum gpt_part { GPT_INPUTS = 1, GPT_WEIGHTS = 2, GPT_BOTH = 3 } gpt_part;
 
-/* As gpt_backward for the blocks that are held: from `out_gradient` (NULL at the last) to `in_gradient` (NULL at the first),
- * with `in` as forward had it. */
+/* As gpt_backward for the blocks that are held: from `out_gradient` (NULL at the last) to `in_gradient`
+ * (NULL at the first), with `in` as forward had it. */
 void gpt_stage_backward(gpt_model *model, gpt_part part, size_t batch, const float *in,
                         const unsigned char *inputs, const float *out_gradient, float *in_gradient,
                         const unsigned char *targets, float scale, bool add, gpt_gradient_ready *ready,

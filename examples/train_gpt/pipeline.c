@@ -94,8 +94,8 @@ static dist_status release(void *user, dist_pipeline_call *call)
     return DIST_OK;
 }
 
-/* One block's forward, gradient of the input and of the weights, in seconds: the mean of a few, while the other ranks of this
- * machine are at it, too. */
+/* One block's forward, gradient of the input and of the weights, in seconds: the mean of a few, while the
+ * other ranks of this machine are at it, too. */
 static bool time_block(const gpt_pipeline *p, double time[3])
 {
     enum { ROUNDS = 4 };

@@ -1,5 +1,5 @@
-/* The loss of held-out sequences: a pipeline runs forward and backward or not at all, so here the stages' weights travel, not
- * the sequences. Every rank takes its share of them through one stage after the other. */
+/* The loss of held-out sequences: a pipeline runs forward and backward or not at all, so here the weights of
+ * stages travel. Every rank takes its share of the sequences through one stage after the other. */
 #include "pipeline.h"
 
 #include <stdlib.h>

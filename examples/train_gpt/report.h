@@ -21,7 +21,7 @@ typedef enum gpt_figure {
     GPT_PREDICTED, /* what the library expected of it */
     GPT_BUBBLE,    /* the share of GPT_SPAN that ranks do not compute, and the one that was expected */
     GPT_BUBBLE_PREDICTED,
-    GPT_FIGURES    /* how many there are */
+    GPT_FIGURES /* how many there are */
 } gpt_figure;
 
 typedef struct gpt_history {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# train_gpt --mesh: every schedule on every mesh has the losses of data parallel on the same microbatches, and those have the
-# losses of one process; what cannot be is refused.
+# train_gpt --mesh: every schedule on every mesh has the losses of data parallel on the same microbatches, and those
+# have the losses of one process; what cannot be is refused.
 #
 #   tests/mpi/test_train_gpt_mesh.sh FOLDER-OF-PROGRAMS
 set -eu
@@ -49,7 +49,8 @@ differ() { # NAME NAME LEAST MOST
     awk -v d="$worst" -v least="$3" -v most="$4" 'BEGIN { exit !(d != "none" && d + 0 >= least && d + 0 <= most) }' ||
         problem "losses of $1 and $2 differ by $worst, not by $3 to $4"
 }
-# The same additions in the same order: but for a last digit nothing differs. AdamW hides a wrong scale of gradients to 5e-8.
+# The same additions in the same order: but for a last digit nothing differs. AdamW hides gradients of twice the size
+# until losses differ by no more than 1e-7.
 same() { # NAME NAME
     differ "$1" "$2" 0 1e-8
 }
@@ -77,7 +78,8 @@ same chosen parts4x2
 train pp1 1 --mesh pp:1 --microbatches 8
 train pp1dp2 2 --mesh pp:1,dp:2 --microbatches 4
 for pair in pp1:parts8 pp1dp2:parts4x2; do
-    [ "$(value weights_hash ${pair%:*})" = "$(value weights_hash ${pair#*:})" ] || problem "$pair have different weights"
+    [ "$(value weights_hash ${pair%:*})" = "$(value weights_hash ${pair#*:})" ] ||
+        problem "$pair have different weights"
 done
 
 # Layers that do not divide, fewer microbatches than stages, sequences that were held out.

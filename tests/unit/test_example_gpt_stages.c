@@ -1,5 +1,5 @@
-/* The stages of examples/train_gpt, one after the other in one process, against the model in one piece. They add the same
- * numbers in the same order: every comparison here is of bits. */
+/* The stages of examples/train_gpt, one after the other in one process, against the model in one piece. They
+ * add the same numbers in the same order: what is compared with it is the same in all bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
