@@ -13,7 +13,7 @@ if [ ! -x "$bin/train_gpt" ]; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-small='--layers 9 --heads 2 --width 16 --context 16 --batch 16 --lr 0.003 --untied --steps 20 --algo hier'
+small='--layers 9 --heads 2 --width 16 --context 16 --batch 16 --lr 0.003 --steps 20 --algo hier'
 failures=0
 
 problem() {
@@ -26,7 +26,7 @@ train() { # NAME RANKS OPTION...
     sites=a,b
     [ "$ranks" -gt 1 ] || sites=a
     # shellcheck disable=SC2086
-    "$mpirun" -s $sites "$ranks" "$bin/train_gpt" --quiet $small --report "$work/$name" "$@" >"$work/output" 2>&1 || {
+    "$mpirun" -s $sites "$ranks" "$bin/train_gpt" --quiet $small --untied --report "$work/$name" "$@" >"$work/output" 2>&1 || {
         problem "$name did not finish: $(cat "$work/output")"
         exit 1
     }
@@ -108,25 +108,26 @@ awk -v mesh="$(value mesh pp4-gpipe)" -v schedule="$(value schedule pp4-gpipe)" 
             bubble >= 0 && bubble < 1 && expected > 3 / 11 - 0.001 && expected < 1) }' ||
     problem "the report of a pipeline: $(cat "$work/pp4-gpipe")"
 
-refused() { # PART-OF-THE-SENTENCE OPTION...
-    part=$1 code=0
-    shift
-    "$mpirun" -s a,b 4 "$bin/train_gpt" --quiet --steps 2 "$@" >"$work/output" 2>&1 || code=$?
+refused() { # PART-OF-THE-SENTENCE RANKS OPTION...
+    part=$1 ranks=$2 code=0
+    shift 2
+    # shellcheck disable=SC2086
+    "$mpirun" "$ranks" "$bin/train_gpt" --quiet $small "$@" >"$work/output" 2>&1 || code=$?
     [ $code = 2 ] || problem "$*: exit code $code, not 2"
     grep -qF -e "$part" "$work/output" || problem "$*: no \"$part\" in: $(cat "$work/output")"
     [ "$(grep -c '^train_gpt: ' "$work/output")" = 1 ] || problem "$*: not one sentence: $(cat "$work/output")"
 }
-refused 'needs --untied' --mesh pp:4
-refused 'are no multiple of 3' --mesh pp:3 --untied
-refused 'write pp:2,dp:2' --mesh 4x2 --untied
-refused 'use a multiple of 10' --mesh pp:2,dp:2 --untied --microbatches 5
-refused '--accumulate does not go with --mesh' --mesh pp:4 --untied --accumulate 2
-refused '--save does not go with --mesh' --mesh pp:4 --untied --save "$work/checkpoint"
-refused '--load does not go with --mesh' --mesh pp:4 --untied --load "$work/checkpoint"
-refused '--dump-gradients does not go with --mesh' --mesh pp:4 --untied --dump-gradients "$work/d" --dump-step 1
-refused '--layers 2 on 4 stages' --mesh pp:4 --untied --layers 2 --schedule 1f1b
-refused '2f2b' --mesh pp:4 --untied --schedule 2f2b
-refused 'at least 8 microbatches' --mesh pp:4 --untied --microbatches 4 --schedule dualpipev
+refused 'needs --untied' 1 --mesh pp:4
+refused 'are no multiple of 3' 4 --untied --mesh pp:3
+refused 'write pp:2,dp:2' 1 --untied --mesh 4x2
+refused 'use a multiple of 10' 4 --untied --mesh pp:2,dp:2 --microbatches 5
+refused '--accumulate does not go with --mesh' 1 --untied --mesh pp:4 --accumulate 2
+refused '--save does not go with --mesh' 1 --untied --mesh pp:4 --save "$work/checkpoint"
+refused '--load does not go with --mesh' 1 --untied --mesh pp:4 --load "$work/checkpoint"
+refused '--dump-gradients does not go with --mesh' 1 --untied --mesh pp:4 --dump-gradients "$work/d" --dump-step 1
+refused '--layers 2 on 4 stages' 4 --untied --mesh pp:4 --layers 2 --schedule 1f1b
+refused '2f2b' 4 --untied --mesh pp:4 --schedule 2f2b
+refused 'at least 8 microbatches' 4 --untied --mesh pp:4 --microbatches 4 --schedule dualpipev
 
 [ $failures = 0 ] || exit 1
 echo "train_gpt --mesh: all is well"
