@@ -64,10 +64,12 @@ differ parts4x2 one 0 2e-6
 for schedule in gpipe 1f1b eager1f1b interleaved:v=2 zb-h1 zb-h2 zb-v v-half v-min dualpipev wan-1f1b wan-zb auto; do
     train "pp4-$schedule" 4 --mesh pp:4 --microbatches 8 --schedule $schedule
     same "pp4-$schedule" parts8
-    for mesh in pp:2,dp:2 dp:2,pp:2; do
-        train "$mesh-$schedule" 4 --mesh $mesh --microbatches 4 --schedule $schedule
-        same "$mesh-$schedule" parts4x2
-    done
+    train "pp2dp2-$schedule" 4 --mesh pp:2,dp:2 --microbatches 4 --schedule $schedule
+    same "pp2dp2-$schedule" parts4x2
+done
+for schedule in 1f1b zb-h1 zb-v; do # the other order takes the same way through all of them
+    train "dp2pp2-$schedule" 4 --mesh dp:2,pp:2 --microbatches 4 --schedule $schedule
+    same "dp2pp2-$schedule" parts4x2
 done
 
 # The library's order of axes and the default number of microbatches, 4.
