@@ -36,7 +36,9 @@ extern "C" {
     X(DIST_ERR_MPI, -9, "MPI call failed")                                                                   \
     X(DIST_ERR_SYSTEM, -10, "system call failed")                                                            \
     X(DIST_ERR_FRAME, -11, "malformed encoded data")                                                         \
-    X(DIST_ERR_PLAN, -12, "plan does not verify")
+    X(DIST_ERR_PLAN, -12, "plan does not verify")                                                            \
+    X(DIST_ERR_CUDA, -13, "CUDA call failed")                                                                \
+    X(DIST_ERR_NCCL, -14, "NCCL call failed")
 
 typedef enum dist_status {
 #define DIST_STATUS_ENUM(name, value, text) name = value,

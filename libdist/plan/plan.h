@@ -106,7 +106,12 @@ typedef struct dist_plan_buffer {
 #define DIST_FRAMES_MOST 64
 
 /* Channels that collectives use; a wire keeps their messages apart. Plans with other messages add channels of their own. */
-enum { DIST_CHANNEL_INSIDE, DIST_CHANNEL_ACROSS, DIST_CHANNELS };
+enum {
+    DIST_CHANNEL_INSIDE,
+    DIST_CHANNEL_ACROSS,
+    DIST_CHANNEL_ORDER, /* of the NCCL wire's own words; no plan's */
+    DIST_CHANNELS
+};
 #define DIST_CHANNELS_MOST 256
 
 typedef struct dist_plan {
