@@ -6,8 +6,8 @@
  * allocates but `stream_create`, `event_create`, `allocate` and `pin`. The calling thread's current device must be the one
  * that streams, events and memory belong to.
  */
-#ifndef DIST_KERNELS_DEVICE_CUDA_H
-#define DIST_KERNELS_DEVICE_CUDA_H
+#ifndef DIST_KERNELS_DEVICE_PLUGIN_H
+#define DIST_KERNELS_DEVICE_PLUGIN_H
 
 #include <stdint.h>
 
@@ -16,11 +16,11 @@
 
 typedef struct dist_cuda_identity {
     char name[64];
-    uint8_t uuid[16];       /* of the device, or of the MIG slice: equal where two ranks share it */
-    uint64_t bytes;         /* of its memory */
-    int32_t major, minor;   /* compute capability */
+    uint8_t uuid[16];        /* of the device, or of the MIG slice: equal where two ranks share it */
+    uint64_t bytes;          /* of its memory */
+    int32_t major, minor;    /* compute capability */
     int32_t driver, runtime; /* versions, as 13000 */
-    int32_t stream_values;  /* 1: stream_wait_value works */
+    int32_t stream_values;   /* 1: stream_wait_value works */
 } dist_cuda_identity;
 
 /* Where a pointer points to. */
@@ -50,15 +50,19 @@ typedef struct dist_cuda {
     int (*locate)(const void *pointer, int *where, int *device);
     int (*allocate)(void **memory, uint64_t bytes);
     int (*release)(void *memory);
-    int (*pin)(void **memory, uint64_t bytes); /* host memory that the device can also reach, at the same address */
+    int (*pin)(void **memory,
+               uint64_t bytes); /* host memory that the device can also reach, at the same address */
     int (*unpin)(void *memory);
 
-    int (*stream_create)(void **stream, int urgent); /* does not wait for the legacy default stream; urgent: highest priority */
+    int (*stream_create)(
+        void **stream,
+        int urgent); /* does not wait for the legacy default stream; urgent: highest priority */
     int (*stream_destroy)(void *stream);
     int (*stream_wait_event)(void *stream, void *event);
     /* Later work on the stream waits until *word >= value, as a cyclic comparison of 32 bits; `word` is pinned. */
     int (*stream_wait_value)(void *stream, uint32_t *word, uint32_t value);
-    int (*stream_write_value)(void *stream, uint32_t *word, uint32_t value); /* after earlier work on the stream */
+    int (*stream_write_value)(void *stream, uint32_t *word,
+                              uint32_t value); /* after earlier work on the stream */
     int (*stream_capturing)(void *stream, int *capturing);
 
     int (*event_create)(void **event); /* without timing */
@@ -66,11 +70,13 @@ typedef struct dist_cuda {
     int (*event_record)(void *event, void *stream);
     int (*event_query)(void *event); /* 0: done; DIST_CUDA_NOT_READY */
 
-    int (*copy)(void *dst, const void *src, uint64_t bytes, void *stream); /* any of host, pinned, device to any */
+    int (*copy)(void *dst, const void *src, uint64_t bytes,
+                void *stream); /* any of host, pinned, device to any */
     int (*zero)(void *dst, uint64_t bytes, void *stream);
     /* dst = dst op src and data = data / divisor, with the bits of libdist/device/device.h. Elements are aligned, and
      * fastest where both begin at multiples of 16 bytes. */
-    int (*reduce)(uint32_t type, uint32_t reduction, void *dst, const void *src, uint64_t count, void *stream);
+    int (*reduce)(uint32_t type, uint32_t reduction, void *dst, const void *src, uint64_t count,
+                  void *stream);
     int (*divide)(uint32_t type, void *data, uint64_t count, int divisor, void *stream);
 
     int (*synchronize)(void *stream); /* for creating and destroying, never in a step */

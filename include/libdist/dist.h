@@ -10,6 +10,7 @@
 
 #include <libdist/status.h>
 #include <libdist/context.h>
+#include <libdist/memory.h>
 #include <libdist/collective.h>
 #include <libdist/data_parallel.h>
 #include <libdist/pipeline.h>

@@ -8,7 +8,9 @@
 #define CHUNK_LEAST    ((uint64_t)16 << 10)
 #define WINDOW_DEFAULT ((uint64_t)8 << 20) /* covers 200 Mbit/s with 300 ms, 2 Gbit/s with 30 ms */
 #define CHUNKS_WANTED  12                  /* so that filling and draining the pipeline costs little */
-#define SLOT_GRAIN     64                  /* slots begin at cache lines */
+#define DEVICE_PIECE                                                                                         \
+    ((uint64_t)512 << 10) /* wire bytes of a piece in device memory: enough work for a kernel or a copy */
+#define SLOT_GRAIN 64     /* slots begin at cache lines */
 
 static bool coded(const dist_spec *spec)
 {
@@ -29,10 +31,11 @@ uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
     const uint64_t grain =
         block > 4096 ? block : 4096; /* a whole number of blocks: block sizes are powers of two */
     const uint64_t sample = (uint64_t)1 << 24, encoded = encoded_bytes(spec, sample);
-    uint64_t chunk = spec->chunk_bytes;
+    const uint64_t most = spec->device ? DEVICE_PIECE : CHUNK_DEFAULT;
+    uint64_t chunk = spec->device ? 0 : spec->chunk_bytes;
     if (chunk == 0) {
         uint64_t even = shard / CHUNKS_WANTED * encoded / sample;
-        chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, CHUNK_DEFAULT);
+        chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, most);
     }
     uint64_t grains = chunk * sample / encoded / grain;
     return (grains ? grains : 1) * grain;
@@ -92,6 +95,27 @@ void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *sp
     }
 }
 
+/* A piece is a message; one in device memory, which is larger, is several. */
+static uint64_t message_bytes(const dist_across *across, dist_slice slice)
+{
+    const uint64_t chunk = across->spec->chunk_bytes ? across->spec->chunk_bytes : CHUNK_DEFAULT;
+    return across->spec->device ? (chunk + SLOT_GRAIN - 1) / SLOT_GRAIN * SLOT_GRAIN : slice.bytes;
+}
+
+static void send_to(const dist_across *across, dist_plan *plan, int peer, dist_slice slice)
+{
+    DIST_PIECES(slice, message_bytes(across, slice), at)
+    dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer,
+                   dist_part(slice, at, dist_least(message_bytes(across, slice), slice.bytes - at)));
+}
+
+static void receive_to(const dist_across *across, dist_plan *plan, int peer, dist_slice slice)
+{
+    DIST_PIECES(slice, message_bytes(across, slice), at)
+    dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer,
+                   dist_part(slice, at, dist_least(message_bytes(across, slice), slice.bytes - at)));
+}
+
 static int peer_at(const dist_across *across, int site)
 {
     return dist_topology_rank(across->spec->topology, site, across->rail);
@@ -106,7 +130,7 @@ static void divide(const dist_across *across, dist_plan *plan, dist_slice piece)
 static dist_slice receive_from(dist_across *across, dist_plan *plan, int site, uint64_t bytes)
 {
     dist_slice slot = dist_slot(&across->incoming, bytes);
-    dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), slot);
+    receive_to(across, plan, peer_at(across, site), slot);
     return slot;
 }
 
@@ -172,14 +196,14 @@ static void receive_frames(const dist_across *across, dist_plan *plan, dist_slic
 {
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
-            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame_of(frames, site, bytes));
+            receive_to(across, plan, peer_at(across, site), frame_of(frames, site, bytes));
 }
 
 static void send_to_others(const dist_across *across, dist_plan *plan, dist_slice slice)
 {
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), slice);
+            send_to(across, plan, peer_at(across, site), slice);
 }
 
 static void direct_plain(dist_across *across, dist_plan *plan, dist_slice piece)
@@ -215,13 +239,13 @@ static void two_shot_plain(dist_across *across, dist_plan *plan, dist_slice piec
     dist_slice mine = part_of(across, piece, across->site);
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
+            send_to(across, plan, peer_at(across, site), part_of(across, piece, site));
     sum_plain(across, plan, mine);
     divide(across, plan, mine);
     send_to_others(across, plan, mine);
     for (int site = 0; site < across->sites; site++)
         if (site != across->site)
-            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), part_of(across, piece, site));
+            receive_to(across, plan, peer_at(across, site), part_of(across, piece, site));
 }
 
 static void two_shot_coded(dist_across *across, dist_plan *plan, dist_slice piece, uint64_t at)
@@ -236,7 +260,7 @@ static void two_shot_coded(dist_across *across, dist_plan *plan, dist_slice piec
             frame = dist_slot(&across->own, encoded_bytes(across->spec, part.bytes));
         encode(across, plan, frame, part, at + part.offset - piece.offset, false);
         if (site != across->site)
-            dist_plan_send(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame);
+            send_to(across, plan, peer_at(across, site), frame);
     }
     receive_frames(across, plan, frames, bytes);
     sum_frames(across, plan, mine, frames, bytes);
@@ -247,7 +271,7 @@ static void two_shot_coded(dist_across *across, dist_plan *plan, dist_slice piec
         dist_slice frame = total;
         if (site != across->site) {
             frame = dist_slot(&across->total, encoded_bytes(across->spec, part.bytes));
-            dist_plan_recv(plan, DIST_CHANNEL_ACROSS, peer_at(across, site), frame);
+            receive_to(across, plan, peer_at(across, site), frame);
         }
         dist_plan_decode(plan, across->spec->type, part, frame, 1, 1, false);
     }

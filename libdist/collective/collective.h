@@ -45,10 +45,12 @@ typedef struct dist_spec {
     int root;
     uint64_t count; /* as the public call takes it: per rank for reduce-scatter and all-gather */
     bool in_place;
+    bool device;     /* the data is in device memory, on all ranks */
+    bool team;       /* and the device wire connects the ranks of this rank's site, which are more than one */
     uint32_t stream; /* tells apart what is encoded in one step, for random numbers */
-    bool feedback; /* keep error feedback from run to run, if the codec wants it */
+    bool feedback;   /* keep error feedback from run to run, if the codec wants it */
     dist_codec codec;
-    uint64_t chunk_bytes, window_bytes; /* between sites; 0: chosen */
+    uint64_t chunk_bytes, window_bytes; /* of one message, and under way, between sites; 0: chosen */
     const dist_topology *topology;
     int rank;
 } dist_spec;

@@ -40,6 +40,48 @@ static void gather_piece(inside *in, dist_plan *plan, dist_slice piece, int owne
             dist_plan_send(plan, DIST_CHANNEL_INSIDE, in->site->rank[other], piece);
 }
 
+/* The same over the device wire. A whole chunk of which every rank owns a piece takes one reduce-scatter and one all-gather. Of
+ * others, the last of a vector and all of a site with more ranks than rails, everybody gets the sum, and then each
+ * owner's piece. */
+static bool is_even(const inside *in, dist_slice chunk, uint64_t piece)
+{
+    return in->rails == in->site->count && chunk.bytes == piece * (uint64_t)in->rails;
+}
+
+static dist_slice own_part(const inside *in, dist_slice chunk, uint64_t piece)
+{
+    return dist_part(chunk, (uint64_t)in->local * piece, piece);
+}
+
+static void team_scatter(const inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
+{
+    const dist_spec *spec = in->spec;
+    const uint64_t size = dist_type_bytes(spec->type);
+    if (is_even(in, chunk, piece))
+        dist_plan_native_team(plan, DIST_NATIVE_REDUCE_SCATTER, spec->type, spec->reduction, 0, piece / size,
+                              own_part(in, chunk, piece), chunk);
+    else
+        dist_plan_native_team(plan, DIST_NATIVE_ALL_REDUCE, spec->type, spec->reduction, 0,
+                              chunk.bytes / size, chunk, chunk);
+}
+
+static void team_gather(const inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
+{
+    const dist_spec *spec = in->spec;
+    const uint64_t size = dist_type_bytes(spec->type);
+    if (is_even(in, chunk, piece)) {
+        dist_plan_native_team(plan, DIST_NATIVE_ALL_GATHER, spec->type, DIST_SUM, 0, piece / size, chunk,
+                              own_part(in, chunk, piece));
+        return;
+    }
+    for (int rail = 0; rail < in->rails && (uint64_t)rail * piece < chunk.bytes; rail++) {
+        const uint64_t begin = (uint64_t)rail * piece, bytes = dist_least(piece, chunk.bytes - begin);
+        dist_plan_native_team(plan, DIST_NATIVE_BROADCAST, spec->type, DIST_SUM, in->site->rank[rail],
+                              bytes / size, dist_part(chunk, begin, bytes),
+                              dist_slice_of(DIST_NO_BUFFER, 0, 0));
+    }
+}
+
 /* Piece j of the chunk at `at`: rails share a chunk evenly, in whole grains of the piece size. */
 static dist_slice piece_of(dist_slice data, uint64_t at, uint64_t piece, int rail)
 {
@@ -47,9 +89,41 @@ static dist_slice piece_of(dist_slice data, uint64_t at, uint64_t piece, int rai
     return dist_part(data, begin, dist_least(piece, data.bytes - begin));
 }
 
+static void scatter_chunk(inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
+{
+    if (in->spec->team)
+        team_scatter(in, plan, chunk, piece);
+    for (int rail = 0; rail < in->rails && !in->spec->team; rail++)
+        scatter_piece(in, plan, piece_of(chunk, 0, piece, rail), rail);
+}
+
+static void gather_chunk(inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
+{
+    if (in->spec->team)
+        team_gather(in, plan, chunk, piece);
+    for (int rail = 0; rail < in->rails && !in->spec->team; rail++)
+        gather_piece(in, plan, piece_of(chunk, 0, piece, rail), rail);
+}
+
+/* With nobody elsewhere the device wire does all of it. */
+static void team_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data)
+{
+    const uint64_t size = dist_type_bytes(spec->type);
+    const dist_site_ranks *site = &spec->topology->site[0];
+    dist_plan_set_team(plan, site->rank, site->count);
+    dist_plan_native_team(plan, DIST_NATIVE_ALL_REDUCE, spec->type, spec->reduction, 0, data.bytes / size,
+                          data, data);
+    if (spec->reduction == DIST_AVERAGE)
+        dist_plan_divide(plan, spec->type, data, spec->topology->ranks);
+}
+
 void dist_emit_hier_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data)
 {
     const dist_topology *topology = spec->topology;
+    if (spec->team && topology->sites == 1) {
+        team_all_reduce(plan, spec, data);
+        return;
+    }
     const dist_place *me = &topology->place[spec->rank];
     inside in = {
         .spec = spec, .site = &topology->site[me->site], .local = me->local, .rails = topology->rails};
@@ -58,19 +132,21 @@ void dist_emit_hier_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slic
     uint64_t chunks = (data.bytes + chunk - 1) / chunk;
     dist_across across = {0};
     bool owner = in.local < in.rails;
+    if (spec->team)
+        dist_plan_set_team(plan, in.site->rank, in.site->count);
     if (owner) {
-        in.slots = dist_slots_create(plan, "inside", dist_least(piece, data.bytes),
-                                     dist_least(chunks, 4) * (uint64_t)(in.site->count - 1));
+        if (!spec->team)
+            in.slots = dist_slots_create(plan, "inside", dist_least(piece, data.bytes),
+                                         dist_least(chunks, 4) * (uint64_t)(in.site->count - 1));
         dist_across_begin(&across, plan, spec, in.local, piece, dist_least(chunks * piece, data.bytes));
     }
     for (uint64_t c = 0; c < chunks; c++) {
-        for (int rail = 0; rail < in.rails; rail++)
-            scatter_piece(&in, plan, piece_of(data, c * chunk, piece, rail), rail);
-        dist_slice mine = piece_of(data, c * chunk, piece, in.local);
+        const dist_slice whole = dist_part(data, c * chunk, dist_least(chunk, data.bytes - c * chunk));
+        const dist_slice mine = piece_of(data, c * chunk, piece, in.local);
+        scatter_chunk(&in, plan, whole, piece);
         if (owner && mine.bytes > 0)
             dist_across_piece(&across, plan, mine, c * piece);
-        for (int rail = 0; rail < in.rails; rail++)
-            gather_piece(&in, plan, piece_of(data, c * chunk, piece, rail), rail);
+        gather_chunk(&in, plan, whole, piece);
     }
 }
 

@@ -22,7 +22,7 @@ static uint64_t mix_op(uint64_t hash, const dist_plan *plan, const dist_op *op)
 {
     hash = mix(hash, (uint64_t)op->kind | (uint64_t)op->type << 8 | (uint64_t)op->reduction << 16 |
                          (uint64_t)op->native << 24 | (uint64_t)op->add << 32 | (uint64_t)op->variable << 33 |
-                         (uint64_t)op->staged << 34 | (uint64_t)op->channel << 40);
+                         (uint64_t)op->staged << 34 | (uint64_t)op->device << 35 | (uint64_t)op->channel << 40);
     hash = mix(hash, (uint64_t)(uint32_t)op->peer | (uint64_t)op->sequence << 32);
     hash = mix(mix(hash, op->divisor), op->count);
     hash = mix(mix(hash, (uint64_t)op->frames | (uint64_t)op->stream << 32), op->first);

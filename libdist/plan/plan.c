@@ -19,6 +19,18 @@ void dist_plan_set_channels(dist_plan *plan, int channels)
                                  plan->ranks, channels);
 }
 
+void dist_plan_set_team(dist_plan *plan, const int *rank, int ranks)
+{
+    int *team = malloc((size_t)(ranks ? ranks : 1) * sizeof *team);
+    free(plan->team);
+    plan->team = team;
+    plan->teammates = ranks;
+    for (int r = 0; team && r < ranks; r++)
+        team[r] = rank[r];
+    if (!team)
+        plan->status = dist_fail(DIST_ERR_MEMORY, "no memory for a team of %d ranks", ranks);
+}
+
 dist_plan *dist_plan_create(int rank, int ranks, const char *label, ...)
 {
     dist_plan *plan = calloc(1, sizeof *plan);
@@ -47,6 +59,7 @@ void dist_plan_destroy(dist_plan *plan)
         return;
     dist_hazards_destroy(plan->hazards);
     free(plan->sequencer);
+    free(plan->team);
     free(plan->buffer);
     free(plan->wait);
     free(plan->op);
@@ -102,6 +115,15 @@ static void append(dist_plan *plan, dist_op op)
     op.waits = (uint32_t)waits;
     plan->waits += waits;
     plan->op[plan->ops++] = op;
+}
+
+void dist_plan_append(dist_plan *plan, const dist_op *op)
+{
+    append(plan, *op);
+    if (op->kind == DIST_OP_CALL)
+        plan->last_call = (uint32_t)plan->ops - 1;
+    if ((op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV) && op->sequence >= plan->sequences)
+        plan->sequences = op->sequence + 1;
 }
 
 static const dist_slice nothing = {.buffer = DIST_NO_BUFFER};
@@ -253,6 +275,31 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .dst = dst,
                            .src = src,
                            .state = nothing});
+}
+
+void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction,
+                           int root, uint64_t count, dist_slice dst, dist_slice src)
+{
+    const size_t before = plan->ops;
+    dist_plan_native(plan, native, type, reduction, root, count, dst, src);
+    if (plan->ops > before)
+        plan->op[before].device = true;
+    if (plan->sequences == 0)
+        plan->sequences = 1; /* its tag tells its collectives from those of other tasks */
+}
+
+bool dist_op_on_device(const dist_plan *plan, const dist_op *op)
+{
+    switch (op->kind) {
+    case DIST_OP_REDUCE:
+    case DIST_OP_COPY:
+    case DIST_OP_DIVIDE:
+    case DIST_OP_ENCODE:
+    case DIST_OP_DECODE:
+        return dist_slice_on_device(plan, op->dst) || dist_slice_on_device(plan, op->src);
+    default:
+        return false;
+    }
 }
 
 void dist_plan_call(dist_plan *plan, const dist_stage_call *call)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include <libdist/collective.h>
+#include <libdist/memory.h>
 
 #include "codec/codec.h"
 #include "codec/lowrank.h"
@@ -28,7 +29,7 @@ typedef enum dist_op_kind {
     DIST_OP_DECODE,  /* dst = or += sum of the frames at src in order, divided by divisor */
     DIST_OP_PROJECT, /* dst = the low-rank factor of (src + state); state = what it leaves out */
     DIST_OP_EXPAND,  /* dst = the matrix that the summed factor at src and state stand for */
-    DIST_OP_NATIVE,  /* a whole collective of the wire, over all ranks */
+    DIST_OP_NATIVE,  /* a whole collective of the wire, over all ranks or over the plan's team */
     DIST_OP_CALL, /* a function of the program: reads src and state, writes dst; one at a time, in op order */
     DIST_OP_KINDS
 } dist_op_kind;
@@ -63,8 +64,9 @@ typedef struct dist_op {
     bool add : 1;      /* DECODE: dst += */
     bool variable : 1; /* SEND, RECV: a dist_parcel, of which only what it says travels */
     bool staged : 1;   /* SEND, RECV: of the CALL named by call, stage and microbatch; for people to read */
-    uint16_t channel;  /* SEND, RECV: messages of different channels are independent */
-    int32_t peer;      /* SEND, RECV: a rank; NATIVE: the root */
+    bool device : 1;  /* SEND, RECV, NATIVE: over the device wire, in device memory; a NATIVE is the team's */
+    uint16_t channel; /* SEND, RECV: messages of different channels are independent */
+    int32_t peer;     /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
     uint32_t divisor; /* DIVIDE, DECODE */
@@ -83,7 +85,8 @@ typedef struct dist_op {
     };
     uint32_t first_wait, waits; /* into plan->wait: ops (all earlier) that must be done first */
     union {
-        uint64_t count; /* elements: all but SEND, RECV, COPY, CALL */
+        uint64_t
+            count; /* elements: all but SEND, RECV, CALL; COPY: of the frame at src, which is checked first; 0: none */
         int64_t
             held; /* CALL: bytes that the program takes at its start (> 0), or gives back at its end (< 0) */
     };
@@ -98,6 +101,7 @@ typedef enum dist_buffer_kind {
 
 typedef struct dist_plan_buffer {
     dist_buffer_kind kind;
+    dist_memory memory; /* AUTO counts as HOST */
     uint64_t bytes;
     char name[16];
 } dist_plan_buffer;
@@ -117,7 +121,9 @@ enum {
 typedef struct dist_plan {
     char label[224]; /* what was asked for, in words: compared between ranks, printed in errors */
     int rank, ranks;
-    uint32_t group;   /* 0: of all ranks; else 1 + the lowest rank of the group whose plans belong together */
+    uint32_t group; /* 0: of all ranks; else 1 + the lowest rank of the group whose plans belong together */
+    int *team;      /* [teammates] ranks that the device wire connects, this one among them; NULL: none */
+    int teammates;
     dist_codec codec; /* of ENCODE, DECODE, PROJECT and EXPAND */
     dist_op *op;
     size_t ops, op_capacity;
@@ -141,6 +147,9 @@ void dist_plan_destroy(dist_plan *plan);
 
 /* Lets messages use `channels` channels, DIST_CHANNELS to DIST_CHANNELS_MOST. Before the first message. */
 void dist_plan_set_channels(dist_plan *plan, int channels);
+
+/* Says which ranks the device wire connects; the array is copied. Before the first op that is of the team. */
+void dist_plan_set_team(dist_plan *plan, const int *rank, int ranks);
 
 /* Adds a buffer and returns its number. */
 uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t bytes, const char *name);
@@ -184,6 +193,12 @@ static inline uint64_t dist_frame_stride(uint64_t bytes)
 }
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
                       uint64_t count, dist_slice dst, dist_slice src);
+/* The same over the team: parts of a reduce-scatter or an all-gather are those of its ranks in their order. */
+void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction,
+                           int root, uint64_t count, dist_slice dst, dist_slice src);
+
+/* Adds an op made elsewhere, but for its waits, which are derived anew. */
+void dist_plan_append(dist_plan *plan, const dist_op *op);
 
 /* A CALL waits for the CALL before it, besides whoever touched its slices. */
 typedef struct dist_stage_call {
@@ -214,6 +229,15 @@ static inline dist_lowrank dist_op_matrix(const dist_plan *plan, const dist_op *
     return (dist_lowrank){
         .rows = op->rows, .columns = op->rows ? op->count / op->rows : 0, .rank = plan->codec.rank};
 }
+
+/* Whether a slice is in device memory. */
+static inline bool dist_slice_on_device(const dist_plan *plan, dist_slice slice)
+{
+    return slice.buffer < plan->buffers && plan->buffer[slice.buffer].memory == DIST_MEMORY_CUDA;
+}
+
+/* Whether the device does the op, queued on a stream: any but those of a wire and CALL that has a slice in device memory. */
+bool dist_op_on_device(const dist_plan *plan, const dist_op *op);
 
 /* Whether an op reads its dst as well as writing it. */
 static inline bool dist_op_updates(const dist_op *op)

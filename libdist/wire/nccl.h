@@ -21,14 +21,15 @@
 #include "wire/wire.h"
 
 typedef struct dist_nccl_setup {
-    dist_wire *control;   /* between all ranks of the job; stays the caller's and outlives this wire. Only its post, finish and
+    dist_wire *
+        control; /* between all ranks of the job; stays the caller's and outlives this wire. Only its post, finish and
                              rank are used, with `channel`, on which nobody else sends */
     int channel;
-    const int *member;    /* ranks of the job in ascending order, this one among them; copied */
+    const int *member; /* ranks of the job in ascending order, this one among them; copied */
     int members;
     const dist_cuda *cuda;
-    int device;           /* of this rank; selected by the caller around all calls */
-    const char *library;  /* a path or a name for the loader; NULL or "": libnccl.so.2 */
+    int device;          /* of this rank; selected by the caller around all calls */
+    const char *library; /* a path or a name for the loader; NULL or "": libnccl.so.2 */
     const dist_log *log;
 } dist_nccl_setup;
 
@@ -42,7 +43,8 @@ dist_status dist_nccl_available(const char *library, int *version);
  * The wire's rank and ranks are the control wire's, and so is `peer` of messages: a member. Collectives are over all members:
  * "rank r's part" of dist_native is that of member[r]; `root` is a rank of the job. post, finish, exchange, open_channels,
  * tell and hear are NULL; open_space does nothing. Sums are in an order that NCCL fixes for a communicator. */
-dist_status dist_wire_nccl_open(dist_wire **wire, const dist_nccl_setup *setup, const dist_patience *patience);
+dist_status dist_wire_nccl_open(dist_wire **wire, const dist_nccl_setup *setup,
+                                const dist_patience *patience);
 
 /* A communicator for each directed edge between two members that messages use; `edge` is the same on all members, without
  * repetition, and adds to those that there are. Collective over the members; blocks. A message on an edge that is not there is

@@ -1,0 +1,39 @@
+/* Where memory is.
+ *
+ * Calls that take buffers find out by themselves: host memory needs no CUDA, and device memory is taken where the CUDA plugin
+ * (libdist_cuda) has been found. Without the plugin, a driver or a device, or with DIST_CUDA=off, everything works on
+ * host memory, which log level info says once.
+ *
+ * A rank has one device: that of the first device memory that it hands in. In one call the buffers of all ranks are either in
+ * device memory or in host memory.
+ */
+#ifndef LIBDIST_MEMORY_H
+#define LIBDIST_MEMORY_H
+
+#include <libdist/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum dist_memory {
+    DIST_MEMORY_AUTO, /* where the buffers given are; host memory where the library is to place them */
+    DIST_MEMORY_HOST, /* any memory of the process, CUDA's managed memory too while the device does not use it */
+    DIST_MEMORY_PINNED, /* host memory that is locked for a device, from cudaMallocHost or cudaHostRegister */
+    DIST_MEMORY_CUDA    /* memory of a CUDA device, from cudaMalloc */
+} dist_memory;
+
+/* "auto", "host", "pinned", "cuda"; "unknown" otherwise. */
+DIST_API const char *dist_memory_name(dist_memory memory);
+
+/* Where `pointer` points to; HOST for NULL, and wherever CUDA cannot be used. Local; never fails. */
+DIST_API dist_memory dist_memory_of(const void *pointer);
+
+/* DIST_OK when this process can use device memory; DIST_ERR_UNSUPPORTED, and the reason as last error, otherwise.
+ * Local; creates no CUDA context. */
+DIST_API dist_status dist_cuda_available(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
