@@ -6,14 +6,27 @@
 #ifndef TRAIN_GPT_CHECKPOINT_H
 #define TRAIN_GPT_CHECKPOINT_H
 
-#include "train.h"
+#include <libdist/dist.h>
+
+#include "adamw.h"
+#include "options.h"
+
+/* What is saved and loaded. */
+typedef struct gpt_checkpoint {
+    const gpt_options *options;
+    dist_context *context;
+    dist_data_parallel *averages;
+    gpt_model *model;     /* its weights */
+    gpt_adamw *optimizer; /* moments and powers */
+    size_t *done;         /* steps */
+} gpt_checkpoint;
 
 /* Both are collective. When something fails on a rank, one sentence is printed and all ranks get false. */
 
 /* After `steps` steps. What was saved under this name before stays until all of this is written. */
-bool gpt_checkpoint_save(const gpt_trainer *trainer, const char *name, size_t steps);
+bool gpt_checkpoint_save(const gpt_checkpoint *checkpoint, const char *name, size_t steps);
 
-/* Into a trainer that was started; its training begins with the next step. */
-bool gpt_checkpoint_load(gpt_trainer *trainer, const char *name);
+/* Before the first step; training goes on with the step after those done. */
+bool gpt_checkpoint_load(const gpt_checkpoint *checkpoint, const char *name);
 
 #endif

@@ -91,6 +91,8 @@ typedef struct gpt_model {
  * nothing is left allocated. */
 bool gpt_model_create(gpt_model *model, const gpt_config *config);
 void gpt_model_destroy(gpt_model *model);
+/* The parameters and weights alone, for a model whose passes run elsewhere. */
+bool gpt_weights_create(gpt_model *model, const gpt_config *config);
 /* More activations for the same model, for when several passes are under way; `split`: with gradients that
  * are kept. False when memory runs out; then nothing is left allocated. */
 bool gpt_activations_create(gpt_activations *activations, const gpt_config *config, bool split);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agree.h"
 #include "data.h"
 
 typedef enum kind { COUNT, BYTES, REAL, TEXT, FLAG } kind;
@@ -261,7 +262,7 @@ bool gpt_options_parse(gpt_options *options, int argc, char **argv, char *senten
 void gpt_options_help(FILE *file)
 {
     enum { COLUMN = 22 };
-    fputs("Usage: [mpirun ...] train_gpt [options]\n\n"
+    fputs("Usage: [mpirun ...] " GPT_PROGRAM " [options]\n\n"
           "Trains a small GPT on bytes of text, data-parallel on all ranks of the job. The steps are\n"
           "the same for any number of ranks, but for rounding. After each step the ranks compare a\n"
           "hash of all weights.\n\n",

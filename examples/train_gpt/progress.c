@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "report.h"
-
 gpt_progress gpt_progress_start(const gpt_options *options, int rank)
 {
     /* mpirun gives ranks a terminal of their own as stdout, wherever it writes itself, but a pipe as stderr
@@ -19,6 +17,23 @@ gpt_progress gpt_progress_start(const gpt_options *options, int rank)
                           .rewritten = automatic ? terminal : strcmp(options->progress, "line") == 0,
                           .steps = options->steps,
                           .every = options->steps < 20 ? 1 : options->steps / 20};
+}
+
+void gpt_progress_job(const gpt_progress *progress, const gpt_options *options, const gpt_report *report,
+                      const gpt_text *text, int stages)
+{
+    if (!progress->shown)
+        return;
+    printf("%d rank%s on %d site%s, algo %s, codec %s: %.2f M parameters in ", report->ranks,
+           report->ranks == 1 ? "" : "s", report->sites, report->sites == 1 ? "" : "s", report->algo,
+           report->codec, (double)report->parameters * 1e-6);
+    if (stages > 0)
+        printf("%d stage%s\n", stages, stages == 1 ? "" : "s");
+    else
+        printf("%zu buckets\n", report->buckets);
+    printf("%zu sequences of %zu bytes a step, from %zu kB of %s\n", options->batch, options->context,
+           (text->count + 999) / 1000, options->data);
+    fflush(stdout);
 }
 
 void gpt_progress_step(const gpt_progress *progress, size_t step, const double *figures, int ranks,

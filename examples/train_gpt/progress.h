@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "data.h"
 #include "options.h"
+#include "report.h"
 
 typedef struct gpt_progress {
     bool shown;
@@ -16,6 +18,9 @@ typedef struct gpt_progress {
 } gpt_progress;
 
 gpt_progress gpt_progress_start(const gpt_options *options, int rank);
+/* What is going to be trained, on how much text; stages: of a pipeline, 0 where there is none. */
+void gpt_progress_job(const gpt_progress *progress, const gpt_options *options, const gpt_report *report,
+                      const gpt_text *text, int stages);
 void gpt_progress_step(const gpt_progress *progress, size_t step, const double *figures, int ranks,
                        uint64_t hash, bool identical);
 void gpt_progress_validation(const gpt_progress *progress, size_t step, double loss);

@@ -2,12 +2,13 @@
 
 #include "train.h"
 
-#include <math.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "agree.h"
 #include "dump.h"
+#include "job.h"
 #include "progress.h"
 
 static double seconds(void)
@@ -17,26 +18,7 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The sequences that a rank passes through the model at once; 0 and a sentence when they cannot be split
- * evenly. */
-static size_t local_batch(const gpt_options *options, int ranks, char *sentence, size_t sentence_size)
-{
-    const size_t parts = (size_t)ranks * options->accumulate, batch = options->batch / parts;
-    if (options->batch % parts != 0)
-        snprintf(sentence, sentence_size,
-                 "--batch %zu cannot be split evenly over %d ranks times --accumulate %zu; use a multiple of "
-                 "%zu",
-                 options->batch, ranks, options->accumulate, parts);
-    else if (batch * options->context > INT_MAX / 8)
-        snprintf(sentence, sentence_size,
-                 "%zu sequences of %zu bytes are too many for one pass; raise --accumulate", batch,
-                 options->context);
-    else
-        return batch;
-    return 0;
-}
-
-/* The same for a mesh: whether replicas and microbatches share the batch evenly. */
+/* As gpt_job_batch for a mesh: whether replicas and microbatches share the batch evenly. */
 static bool mesh_fits(const gpt_options *options, int ranks, char *sentence, size_t sentence_size)
 {
     const size_t positions = options->positions;
@@ -64,13 +46,7 @@ static bool mesh_fits(const gpt_options *options, int ranks, char *sentence, siz
 static bool allocate(gpt_trainer *t, size_t batch)
 {
     const gpt_options *options = t->options;
-    const gpt_config config = {.layers = options->layers,
-                               .heads = options->heads,
-                               .width = options->width,
-                               .context = options->context,
-                               .vocabulary = 256,
-                               .batch = batch,
-                               .untied = options->untied};
+    const gpt_config config = gpt_job_config(options, batch);
     if (!gpt_model_create(&t->model, &config))
         return false;
     t->inputs = malloc(batch * config.context);
@@ -84,7 +60,7 @@ bool gpt_trainer_create(gpt_trainer *trainer, const gpt_options *options, int ra
                         size_t sentence_size)
 {
     *trainer = (gpt_trainer){.options = options};
-    const size_t batch = options->mesh ? 1 : local_batch(options, ranks, sentence, sentence_size);
+    const size_t batch = options->mesh ? 1 : gpt_job_batch(options, ranks, sentence, sentence_size);
     if (batch == 0 || (options->mesh && !mesh_fits(options, ranks, sentence, sentence_size)))
         return false;
     if (!gpt_text_load(&trainer->text, options->data, options->context, options->validate > 0, sentence,
@@ -146,14 +122,14 @@ static void gradient_ready(void *user, size_t parameter)
         t->ready_status = status;
 }
 
-/* This rank's part number `part` of the step's global batch. */
-static void load_part(const gpt_trainer *t, size_t step, size_t part)
+/* This rank's part number `part` of a global batch. */
+static gpt_job_part part_of(const gpt_trainer *t, size_t part)
 {
-    const size_t batch = t->model.config.batch, context = t->model.config.context;
-    const size_t first = ((size_t)dist_rank(t->context) * t->options->accumulate + part) * batch;
-    for (size_t i = 0; i < batch; i++)
-        gpt_text_sequence(&t->text, t->options->seed, step, first + i, context, t->inputs + i * context,
-                          t->targets + i * context);
+    return (gpt_job_part){.text = &t->text,
+                          .options = t->options,
+                          .rank = dist_rank(t->context),
+                          .part = part,
+                          .batch = t->model.config.batch};
 }
 
 /* Forward and backward of all parts; the averages are in place afterwards. */
@@ -164,7 +140,8 @@ static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, 
     const float scale = 1.0f / (float)(parts * config->batch * config->context);
     *loss = *waited = 0;
     for (size_t part = 0; part < parts; part++) {
-        load_part(t, step, part);
+        const gpt_job_part mine = part_of(t, part);
+        gpt_job_sequences(&mine, step, t->inputs, t->targets);
         int64_t span = dist_trace_begin(t->context); /* nothing without --trace */
         *loss += gpt_forward(&t->model, config->batch, t->inputs, t->targets) / (double)parts;
         dist_trace_end(t->context, "forward", span);
@@ -185,15 +162,6 @@ static dist_status average_gradients(gpt_trainer *t, size_t step, double *loss, 
     return DIST_OK;
 }
 
-static double learning_rate(const gpt_options *options, size_t step)
-{
-    const double rate = options->learning_rate;
-    if (step < options->warmup)
-        return rate * (double)(step + 1) / (double)options->warmup;
-    const double done = (double)(step - options->warmup) / (double)(options->steps - options->warmup);
-    return rate * (options->decay + (1 - options->decay) * 0.5 * (1 + cos(acos(-1.0) * done)));
-}
-
 static dist_status data_parallel_step(gpt_trainer *t, size_t step, double *figures)
 {
     dist_data_parallel_stats stats;
@@ -203,7 +171,7 @@ static dist_status data_parallel_step(gpt_trainer *t, size_t step, double *figur
     if (status < 0)
         return status;
     const int64_t span = dist_trace_begin(t->context);
-    gpt_adamw_step(&t->optimizer, &t->model, learning_rate(t->options, step));
+    gpt_adamw_step(&t->optimizer, &t->model, gpt_job_learning_rate(t->options, step));
     dist_trace_end(t->context, "optimizer", span);
     const double total = seconds() - begin;
     status = dist_data_parallel_stats_get(t->averages, &stats);
@@ -228,7 +196,7 @@ static dist_status train_step(gpt_trainer *t, size_t step, double *figures)
 {
     if (!t->options->mesh)
         return data_parallel_step(t, step, figures);
-    return gpt_pipeline_step(&t->pipeline, step, learning_rate(t->options, step), figures);
+    return gpt_pipeline_step(&t->pipeline, step, gpt_job_learning_rate(t->options, step), figures);
 }
 
 static dist_status compare(gpt_trainer *t, gpt_report *report)
@@ -243,16 +211,14 @@ static dist_status compare(gpt_trainer *t, gpt_report *report)
 /* The loss of as many held-out sequences as a step trains on. */
 static dist_status validate(gpt_trainer *t, double *loss)
 {
-    const size_t batch = t->model.config.batch, context = t->model.config.context;
-    const size_t parts = t->options->accumulate, first = (size_t)dist_rank(t->context) * parts * batch;
+    const size_t parts = t->options->accumulate;
     if (t->options->mesh)
         return gpt_pipeline_validate(&t->pipeline, loss);
     *loss = 0;
     for (size_t part = 0; part < parts; part++) {
-        for (size_t i = 0; i < batch; i++)
-            gpt_text_held_sequence(&t->text, first + part * batch + i, t->options->batch, context,
-                                   t->inputs + i * context, t->targets + i * context);
-        *loss += gpt_forward(&t->model, batch, t->inputs, t->targets) / (double)parts;
+        const gpt_job_part mine = part_of(t, part);
+        gpt_job_held_sequences(&mine, t->inputs, t->targets);
+        *loss += gpt_forward(&t->model, mine.batch, t->inputs, t->targets) / (double)parts;
     }
     return dist_reduce_scalars(t->context, loss, 1, DIST_AVERAGE);
 }
@@ -278,21 +244,6 @@ static dist_status train(gpt_trainer *t, const gpt_progress *progress, gpt_repor
     return DIST_OK;
 }
 
-static void print_start(const gpt_trainer *t, const gpt_report *report)
-{
-    const gpt_options *options = t->options;
-    printf("%d rank%s on %d site%s, algo %s, codec %s: %.2f M parameters in ", report->ranks,
-           report->ranks == 1 ? "" : "s", report->sites, report->sites == 1 ? "" : "s", report->algo,
-           report->codec, (double)report->parameters * 1e-6);
-    if (options->mesh)
-        printf("%d stage%s\n", t->pipeline.shape.stages, t->pipeline.shape.stages == 1 ? "" : "s");
-    else
-        printf("%zu buckets\n", report->buckets);
-    printf("%zu sequences of %zu bytes a step, from %zu kB of %s\n", options->batch, options->context,
-           (t->text.count + 999) / 1000, options->data);
-    fflush(stdout);
-}
-
 static void print_pipeline(const gpt_history *history)
 {
     printf(
@@ -312,7 +263,7 @@ bool gpt_trainer_start(gpt_trainer *trainer, dist_context *context, gpt_report *
     if (register_parameters(trainer) == DIST_OK &&
         dist_broadcast(context, model->weights, model->weights_count, DIST_FLOAT32, 0, NULL) == DIST_OK)
         return true;
-    fprintf(stderr, "train_gpt: rank %d: %s\n", dist_rank(context), dist_last_error());
+    fprintf(stderr, GPT_PROGRAM ": rank %d: %s\n", dist_rank(context), dist_last_error());
     return false;
 }
 
@@ -325,8 +276,7 @@ dist_status gpt_train(gpt_trainer *trainer, gpt_report *report)
     if (status < 0)
         return status;
     report->buckets = trainer->averages ? stats.buckets : 0;
-    if (progress.shown)
-        print_start(trainer, report);
+    gpt_progress_job(&progress, trainer->options, report, &trainer->text, trainer->pipeline.shape.stages);
     const dist_status trained = train(trainer, &progress, report);
     if (trained == DIST_OK && progress.shown && trainer->options->mesh)
         print_pipeline(&report->history);
