@@ -21,9 +21,10 @@ static bool is_message(const dist_op *op)
 static void make_ready(dist_task *task, uint32_t op)
 {
     const dist_op *which = &task->plan->op[op];
-    dist_ready *ready = is_message(which)             ? &task->messages
-                        : which->kind == DIST_OP_CALL ? &task->calls
-                                                      : &task->local;
+    dist_ready *ready = is_message(which)                            ? &task->messages
+                        : which->kind == DIST_OP_CALL                ? &task->calls
+                        : task->on_device && task->on_device->of[op] ? &task->device
+                                                                     : &task->local;
     ready->op[ready->tail++] = op;
 }
 
@@ -34,10 +35,42 @@ static void finish_task(dist_engine *engine, dist_task *task)
         link = &(*link)->next;
     *link = task->next;
     task->stats.finished = dist_now();
+    if (task->on_device)
+        dist_device_task_announce(task);
     int64_t busy_since = engine->busy_since; /* a start may write it as soon as nothing is in flight */
     if (atomic_fetch_sub(&engine->in_flight, 1) == 1)
         engine->counters.seconds_busy += dist_seconds(task->stats.finished - busy_since);
     atomic_store_explicit(&task->state, DIST_TASK_IDLE, memory_order_release);
+}
+
+void dist_engine_begin(dist_engine *engine, dist_task *task, uint32_t op)
+{
+    if (engine->options.trace)
+        task->began[op] = dist_now();
+    if (task->range) {
+        char name[128];
+        dist_op_format(task->plan, op, name, sizeof name);
+        task->range[op] = engine->gpu->cuda->range_begin(name);
+    }
+}
+
+static bool device_does(const dist_task *task, uint32_t op)
+{
+    return task->on_device && task->on_device->of[op];
+}
+
+/* Ops that wait for `op` and are the device's, or are not. */
+static void release(dist_task *task, uint32_t op, bool device)
+{
+    for (uint32_t i = task->first_after[op]; i < task->first_after[op + 1]; i++)
+        if (device_does(task, task->after[i]) == device && --task->pending[task->after[i]] == 0)
+            make_ready(task, task->after[i]);
+}
+
+void dist_engine_queued(dist_task *task, uint32_t op)
+{
+    task->phase[op] = DIST_PHASE_STARTED;
+    release(task, op, true);
 }
 
 void dist_engine_complete(dist_engine *engine, dist_task *task, uint32_t op)
@@ -47,9 +80,11 @@ void dist_engine_complete(dist_engine *engine, dist_task *task, uint32_t op)
     engine->counters.ops++;
     if (engine->options.trace)
         dist_trace_op(engine->options.trace, task->plan, op, task->began[op], dist_now());
-    for (uint32_t i = task->first_after[op]; i < task->first_after[op + 1]; i++)
-        if (--task->pending[task->after[i]] == 0)
-            make_ready(task, task->after[i]);
+    if (task->range)
+        engine->gpu->cuda->range_end(task->range[op]);
+    release(task, op, false);
+    if (!device_does(task, op))
+        release(task, op, true);
     if (--task->remaining == 0)
         finish_task(engine, task);
 }
@@ -66,8 +101,7 @@ void dist_count_message(dist_engine *engine, dist_task *task, const dist_op *op)
     engine->counters.messages++;
 }
 
-/* Puts the op in front of what the wire said. */
-static dist_status blame(const dist_task *task, uint32_t op, dist_status status)
+dist_status dist_engine_blame(const dist_task *task, uint32_t op, dist_status status)
 {
     char text[200];
     dist_op_format(task->plan, op, text, sizeof text);
@@ -78,11 +112,10 @@ static dist_status start_messages(dist_engine *engine, dist_task *task, bool *mo
 {
     while (task->messages.head < task->messages.tail) {
         uint32_t op = task->messages.op[task->messages.head++];
-        if (engine->options.trace)
-            task->began[op] = dist_now();
-        dist_status status = engine->options.wire->ops->start(task->request[op]);
+        dist_engine_begin(engine, task, op);
+        dist_status status = task->request[op]->wire->ops->start(task->request[op]);
         if (status < 0)
-            return blame(task, op, status);
+            return dist_engine_blame(task, op, status);
         task->phase[op] = DIST_PHASE_STARTED;
         dist_count_message(engine, task, &task->plan->op[op]);
         *moved = true;
@@ -171,13 +204,12 @@ static dist_status run_local(dist_engine *engine, dist_task *task, uint32_t numb
 {
     const dist_op *op = &task->plan->op[number];
     bool coded = dist_op_is_coded(op);
-    bool timed = coded || op->dst.bytes > SHORT || engine->options.trace;
+    bool timed = coded || op->dst.bytes > SHORT;
     int64_t began = timed ? dist_now() : 0;
-    if (engine->options.trace)
-        task->began[number] = began;
+    dist_engine_begin(engine, task, number);
     dist_status status = dist_op_run(engine, task, op);
     if (status < 0)
-        return blame(task, number, status);
+        return dist_engine_blame(task, number, status);
     if (timed) {
         int64_t spent = dist_now() - began;
         *(coded ? &task->stats.codec : &task->stats.reduce) += spent;
@@ -187,6 +219,15 @@ static dist_status run_local(dist_engine *engine, dist_task *task, uint32_t numb
     return DIST_OK;
 }
 
+static void begin_task(dist_engine *engine, dist_task *task)
+{
+    for (uint32_t op = 0; op < task->plan->ops; op++)
+        if (task->pending[op] == 0)
+            make_ready(task, op);
+    if (task->remaining == 0)
+        finish_task(engine, task);
+}
+
 static void activate(dist_engine *engine, dist_task *task)
 {
     dist_task **end = &engine->active;
@@ -194,11 +235,22 @@ static void activate(dist_engine *engine, dist_task *task)
         end = &(*end)->next;
     task->next = NULL;
     *end = task;
-    for (uint32_t op = 0; op < task->plan->ops; op++)
-        if (task->pending[op] == 0)
-            make_ready(task, op);
-    if (task->remaining == 0)
-        finish_task(engine, task);
+    if (task->on_device && task->on_device->direct)
+        task->on_device->held = true;
+    else
+        begin_task(engine, task);
+}
+
+static dist_status begin_held(dist_engine *engine, dist_task *task, bool *moved)
+{
+    bool open;
+    DIST_TRY(dist_gates_open(task, &open));
+    if (open) {
+        task->on_device->held = false;
+        *moved = true;
+        begin_task(engine, task);
+    }
+    return DIST_OK;
 }
 
 static bool take_submitted(dist_engine *engine)
@@ -221,25 +273,43 @@ static bool take_submitted(dist_engine *engine)
     return true;
 }
 
-static dist_status poll_wire(dist_engine *engine, bool *moved)
+static dist_status poll_wire(dist_engine *engine, dist_wire *wire, bool *moved)
 {
-    dist_wire *wire = engine->options.wire;
     dist_wire_request *const *done;
     dist_wire_request *failed = NULL;
     int count = 0;
     dist_status status = wire->ops->poll(wire, &done, &count, &failed);
     if (status < 0 && failed)
-        return blame(failed->owner, failed->number, status);
+        return dist_engine_blame(failed->owner, failed->number, status);
     for (int i = 0; status >= 0 && i < count; i++)
         dist_engine_complete(engine, done[i]->owner, done[i]->number);
     *moved |= count > 0;
     return status;
 }
 
+/* Tasks may end, and leave the list, when their last op does. */
+static dist_status drive_device(dist_engine *engine, bool *moved)
+{
+    DIST_TRY(dist_queue_poll(engine, moved));
+    for (dist_task *task = engine->active, *next; task; task = next) {
+        next = task->next;
+        if (task->on_device && task->on_device->held)
+            DIST_TRY(begin_held(engine, task, moved));
+    }
+    for (dist_task *task = engine->active; task; task = task->next)
+        if (task->on_device)
+            DIST_TRY(dist_queue_start(engine, task, moved));
+    return DIST_OK;
+}
+
 static dist_status pass(dist_engine *engine, bool *moved)
 {
     *moved = take_submitted(engine);
-    DIST_TRY(poll_wire(engine, moved));
+    DIST_TRY(poll_wire(engine, engine->options.wire, moved));
+    if (engine->device_wire)
+        DIST_TRY(poll_wire(engine, engine->device_wire, moved));
+    if (engine->gpu)
+        DIST_TRY(drive_device(engine, moved));
     for (dist_task *task = engine->active; task; task = task->next)
         DIST_TRY(start_messages(engine, task, moved));
     for (dist_task *task = engine->active; task; task = task->next) {
@@ -258,7 +328,11 @@ bool dist_engine_pass(dist_engine *engine)
     bool moved = false;
     if (atomic_load(&engine->failed))
         return false;
+    const dist_gpu *const gpu = engine->gpu;
+    const int before = gpu ? dist_gpu_enter(gpu) : -1;
     dist_status status = pass(engine, &moved);
+    if (gpu)
+        dist_gpu_leave(gpu, before);
     if (status < 0)
         dist_engine_fail(engine, status, dist_last_error());
     return moved || status < 0;

@@ -134,6 +134,21 @@ dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topolog
     return DIST_OK;
 }
 
+dist_status dist_engine_use_device(dist_engine *engine, const dist_gpu *gpu, dist_wire *device_wire)
+{
+    dist_status status = DIST_OK;
+    pthread_mutex_lock(&engine->drive);
+    if (engine->gpu && gpu && engine->gpu != gpu)
+        status = dist_fail(DIST_ERR_STATE, "device %d is in use already; a rank has one device",
+                           engine->gpu->device);
+    else
+        engine->gpu = gpu;
+    if (status >= 0)
+        engine->device_wire = device_wire;
+    pthread_mutex_unlock(&engine->drive);
+    return status;
+}
+
 double dist_engine_timeout(const dist_engine *engine)
 {
     return engine->options.timeout;

@@ -16,6 +16,7 @@
 typedef struct dist_engine dist_engine;
 typedef struct dist_task dist_task;
 struct dist_trace;
+struct dist_gpu;
 
 typedef struct dist_engine_options {
     dist_wire *wire; /* not owned */
@@ -36,6 +37,9 @@ dist_status dist_engine_status(dist_engine *engine);
 /* Another view of who is where, for counters and errors, while no task exists. */
 dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topology);
 double dist_engine_timeout(const dist_engine *engine);
+/* The device whose memory plans may have, and the wire that connects devices (or NULL); both stay the caller's and outlive the
+ * engine's tasks. DIST_ERR_STATE when another is in use. */
+dist_status dist_engine_use_device(dist_engine *engine, const struct dist_gpu *gpu, dist_wire *device_wire);
 /* Of the job. */
 int dist_engine_ranks(const dist_engine *engine);
 void dist_engine_counters(dist_engine *engine, dist_counters *counters);
@@ -59,6 +63,13 @@ dist_status dist_task_start(dist_task *task);
 dist_status dist_task_test(dist_task *task);
 /* Waits at most `timeout` seconds; 0: as long as it may run. */
 dist_status dist_task_wait(dist_task *task, double timeout);
+/* The next run starts behind what is queued on `stream` (a cudaStream_t) now; at most 8 streams a run, the same one as often as
+ * wanted. For a task with device memory that is not running. */
+dist_status dist_task_follow(dist_task *task, void *stream);
+/* Work queued on `stream` from now on starts after the current run has ended, also when it fails. Returns at once where the device
+ * can wait for a word in memory, else when the run has ended. */
+dist_status dist_task_lead(dist_task *task, void *stream);
+
 /* Start and wait, without waking the progress thread. */
 dist_status dist_task_run(dist_task *task);
 
@@ -80,8 +91,12 @@ typedef struct dist_task_stats {
 const dist_task_stats *dist_task_stats_of(const dist_task *task);
 const dist_plan *dist_task_plan(const dist_task *task);
 
-/* Where a buffer of its plan is, for who saves or restores what a STATE buffer keeps. The task must not be running. */
+/* Where a buffer of its plan is, for who saves or restores what a STATE buffer keeps: of one in device memory a copy on the host,
+ * which dist_task_pull makes and dist_task_push writes back. Both wait for the device and do nothing without one. The task must
+ * not be running. */
 void *dist_task_buffer(const dist_task *task, uint32_t buffer);
+dist_status dist_task_pull(dist_task *task);
+dist_status dist_task_push(dist_task *task);
 /* How often it was started, which is what random numbers depend on; a task that goes on from another job's gets
  * that one's. The task must not be running. */
 void dist_task_set_step(dist_task *task, uint64_t step);

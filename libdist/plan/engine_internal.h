@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/error.h"
+#include "device/gpu.h"
 #include "plan/engine.h"
 
 typedef enum dist_task_state { DIST_TASK_IDLE, DIST_TASK_RUNNING, DIST_TASK_FAILED } dist_task_state;
@@ -17,6 +18,40 @@ typedef struct dist_ready {
     uint32_t *op;
     uint32_t head, tail;
 } dist_ready;
+
+/* An op that the device does: queued on a lane, done when its event is. */
+typedef struct dist_device_op {
+    dist_task *task;
+    struct dist_device_op *next; /* behind it on its lane, while queued */
+    void *event;
+    uint64_t *nonfinite; /* of an ENCODE, in pinned memory */
+    uint32_t number;
+    uint8_t lane; /* dist_lane */
+    bool first;   /* no op that it waits for is on the device: it waits for the program's streams */
+} dist_device_op;
+
+/* A stream of the program's behind which a run starts. */
+#define DIST_GATES_MOST 8
+typedef struct dist_gate {
+    void *stream, *event;
+} dist_gate;
+
+/* What a task has besides when its plan has device memory (queue.c). */
+typedef struct dist_device_task {
+    dist_device_op *op;  /* all of them */
+    dist_device_op **of; /* [ops] NULL for ops that the device does not do */
+    size_t ops;
+    void *workspace;     /* of ENCODE, which are one after the other on their lane */
+    uint64_t *nonfinite; /* pinned: a count for each ENCODE */
+    uint32_t *word;      /* pinned: the number of the last run that has ended, for streams that wait for it */
+    void **shadow;       /* [buffers] host copies of STATE buffers, made when asked for */
+    dist_gate gate[DIST_GATES_MOST];
+    int gates;   /* of the coming or the current run */
+    bool passed; /* all gates of the current run have been seen open */
+    bool
+        direct; /* a wire reads or writes device memory before any op of the device: the run begins when gates are open */
+    bool held; /* it has not begun for that reason */
+} dist_device_task;
 
 struct dist_task {
     dist_engine *engine;
@@ -31,7 +66,10 @@ struct dist_task {
     uint32_t *after;
     uint8_t *phase; /* [ops] dist_op_phase */
     int64_t *began; /* [ops] when it started; only with a trace */
-    dist_ready messages, local, calls;
+    dist_ready messages, local, calls, device;
+    dist_device_task *on_device;  /* NULL: all its memory is the host's */
+    uint64_t *range;              /* [ops] of NVTX; NULL: nobody listens */
+    uint32_t runs;                /* starts in this process */
     dist_task_function *function; /* of a task that is served; NULL: none, and a CALL is an error */
     bool moved;                   /* an op was done since the deadline was last looked at */
     bool calling;                 /* the program is in a CALL, which may take as long as it likes */
@@ -41,14 +79,15 @@ struct dist_task {
     bool express;       /* short enough for dist_task_express */
     int64_t deadline;
     _Atomic int state; /* dist_task_state; RUNNING -> IDLE releases everything the run wrote */
-    uint64_t step; /* starts so far: what stochastic rounding draws from */
+    uint64_t step;     /* starts so far: what stochastic rounding draws from */
     dist_task_stats stats;
 };
 
 struct dist_engine {
     dist_engine_options options;
     pthread_mutex_t drive; /* held by whoever drives: guards the wire, the active list and all tasks' runs */
-    pthread_mutex_t gate;  /* guards stop, the sleep of the thread, and starts against failures; taken after drive */
+    pthread_mutex_t
+        gate; /* guards stop, the sleep of the thread, and starts against failures; taken after drive */
     pthread_cond_t work;
     pthread_t thread;
     bool has_thread, stop;
@@ -58,6 +97,9 @@ struct dist_engine {
     atomic_int in_flight; /* submitted and active tasks */
     atomic_int waiters;   /* callers who drive or want to */
     int64_t busy_since, last_check;
+    const dist_gpu *gpu;                                            /* NULL: no device is in use */
+    dist_wire *device_wire;                                         /* NULL: none connects devices */
+    dist_device_op *lane_first[DIST_LANES], *lane_last[DIST_LANES]; /* queued, oldest first */
     uint64_t spaces_used;  /* bit s: collective space s belongs to a live task */
     uint32_t agreements;   /* tasks created so far */
     const char *preparing; /* label of the plan that is being compared with the other ranks; NULL: none */
@@ -70,8 +112,26 @@ struct dist_engine {
 /* drive.c. The caller holds drive. True when anything moved. */
 bool dist_engine_pass(dist_engine *engine);
 
+/* Notes that an op starts, for traces. */
+void dist_engine_begin(dist_engine *engine, dist_task *task, uint32_t op);
 /* What follows from an op that is done. */
 void dist_engine_complete(dist_engine *engine, dist_task *task, uint32_t op);
+/* What follows from an op that is queued: ops of the device need not wait for it to be done. */
+void dist_engine_queued(dist_task *task, uint32_t op);
+/* Puts the op in front of what a wire or a device said. */
+dist_status dist_engine_blame(const dist_task *task, uint32_t op, dist_status status);
+
+/* queue.c: ops of the device. The caller holds drive; the device is the thread's current one. */
+dist_status dist_device_task_create(dist_task *task);
+void dist_device_task_destroy(dist_task *task);
+/* Queues what is ready. */
+dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved);
+/* Completes what has ended. */
+dist_status dist_queue_poll(dist_engine *engine, bool *moved);
+/* Whether all streams that the run starts behind have come to that point. */
+dist_status dist_gates_open(dist_task *task, bool *open);
+/* Lets streams go on that wait for the end of the run. From any thread. */
+void dist_device_task_announce(dist_task *task);
 
 /* serve.c. The caller holds drive: the deadline of a task with CALLs moves on with it. */
 void dist_task_prolong(dist_task *task, int64_t now);

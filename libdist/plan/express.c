@@ -15,7 +15,8 @@ bool dist_plan_is_short(const dist_plan *plan)
     for (size_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
         if (op->kind == DIST_OP_NATIVE || op->kind == DIST_OP_CALL || op->variable || dist_op_is_coded(op) ||
-            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT)
+            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT || op->device ||
+            dist_op_on_device(plan, op))
             return false;
     }
     return true;

@@ -57,6 +57,8 @@ static void listen(dist_engine *engine, char *sentence, size_t size, int heard)
 static void end_task(dist_task *task)
 {
     task->stats.finished = dist_now();
+    if (task->on_device)
+        dist_device_task_announce(task);
     atomic_store_explicit(&task->state, DIST_TASK_FAILED, memory_order_release);
 }
 
@@ -122,7 +124,10 @@ void dist_engine_check(dist_engine *engine, int64_t now)
         return;
     engine->last_check = now;
     for (dist_task *task = engine->active; task; task = task->next) {
-        if (task->function)
+        bool open = true;
+        if (task->on_device && dist_gates_open(task, &open) >= 0 && !open)
+            task->moved = true; /* the program's own work has not come to where the run starts */
+        if (task->function || !open)
             dist_task_prolong(task, now);
         if (now <= task->deadline)
             continue;

@@ -27,7 +27,7 @@ static void link_ops(dist_task *task)
     first[0] = 0;
 }
 
-static bool allocate(dist_task *task)
+static dist_status allocate(dist_task *task)
 {
     const dist_plan *plan = task->plan;
     size_t ops = plan->ops ? plan->ops : 1;
@@ -42,20 +42,33 @@ static bool allocate(dist_task *task)
     task->messages.op = malloc(ops * sizeof(uint32_t));
     task->local.op = malloc(ops * sizeof(uint32_t));
     task->calls.op = malloc(ops * sizeof(uint32_t));
+    task->device.op = malloc(ops * sizeof(uint32_t));
     if (!task->memory || !task->request || !task->waits || !task->pending || !task->first_after ||
         !task->after || !task->phase || !task->messages.op || !task->local.op || !task->calls.op ||
-        (task->engine->options.trace && !task->began))
-        return false;
-    for (size_t b = 0; b < plan->buffers; b++)
-        if (plan->buffer[b].kind != DIST_BUFFER_USER &&
-            !(task->memory[b] = dist_alloc_zeroed(plan->buffer[b].bytes)))
-            return false;
-    return true;
+        !task->device.op || (task->engine->options.trace && !task->began))
+        return dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops", plan->label, plan->ops);
+    for (size_t b = 0; b < plan->buffers; b++) {
+        const dist_plan_buffer *buffer = &plan->buffer[b];
+        void *address = NULL;
+        if (buffer->memory == DIST_MEMORY_CUDA && !task->engine->gpu)
+            return dist_fail(DIST_ERR_STATE, "%s: device memory, but no device is in use", plan->label);
+        if (buffer->kind == DIST_BUFFER_USER)
+            continue;
+        DIST_TRY(dist_gpu_alloc(task->engine->gpu, buffer->memory, buffer->bytes, &address));
+        task->memory[b] = address;
+    }
+    return dist_device_task_create(task);
+}
+
+/* The wire that does an op. */
+static dist_wire *wire_of(const dist_task *task, const dist_op *op)
+{
+    return op->device ? task->engine->device_wire : task->engine->options.wire;
 }
 
 static dist_status make_message(dist_task *task, const dist_op *op, dist_wire_request **request)
 {
-    dist_wire *wire = task->engine->options.wire;
+    dist_wire *wire = wire_of(task, op);
     bool send = op->kind == DIST_OP_SEND;
     dist_slice slice = send ? op->src : op->dst;
     dist_wire_message message = {.send = send,
@@ -68,31 +81,42 @@ static dist_status make_message(dist_task *task, const dist_op *op, dist_wire_re
     return wire->ops->message(wire, &message, request);
 }
 
+/* Where a rank's part of an all-gather lies, counted in parts. */
+static uint64_t position_of(const dist_plan *plan, const dist_op *op)
+{
+    int position = 0;
+    if (!op->device)
+        return (uint64_t)plan->rank;
+    while (position < plan->teammates && plan->team[position] != plan->rank)
+        position++;
+    return (uint64_t)position;
+}
+
 static dist_status make_collective(dist_task *task, const dist_op *op, dist_wire_request **request)
 {
-    dist_wire *wire = task->engine->options.wire;
+    dist_wire *wire = wire_of(task, op);
     char *send = dist_task_at(task, op->src), *receive = dist_task_at(task, op->dst);
     dist_wire_collective call = {.kind = (dist_native)op->native,
                                  .type = (dist_type)op->type,
                                  .reduction = (dist_reduction)op->reduction,
                                  .root = op->peer,
-                                 .space = task->space,
+                                 .space = op->device ? (int)task->tag : task->space,
+                                 .ticket = (uint32_t)(op - task->plan->op),
                                  .count = op->count,
                                  .send = send,
                                  .receive = receive};
     uint64_t part = op->count * dist_type_bytes((dist_type)op->type);
     bool all_reduce = op->native == DIST_NATIVE_ALL_REDUCE, gather = op->native == DIST_NATIVE_ALL_GATHER;
-    if ((all_reduce && send == receive) || (gather && send == receive + part * (uint64_t)wire->rank))
+    if ((all_reduce && send == receive) || (gather && send == receive + part * position_of(task->plan, op)))
         call.send = DIST_IN_PLACE;
     return wire->ops->collective(wire, &call, request);
 }
 
 static void release_requests(dist_task *task)
 {
-    dist_wire *wire = task->engine->options.wire;
     for (size_t op = 0; task->request && op < task->plan->ops; op++)
         if (task->request[op]) {
-            wire->ops->release(task->request[op]);
+            task->request[op]->wire->ops->release(task->request[op]);
             task->request[op] = NULL;
         }
 }
@@ -102,6 +126,9 @@ static dist_status make_requests(dist_task *task)
     const dist_plan *plan = task->plan;
     for (uint32_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
+        if (op->device && !task->engine->device_wire)
+            return dist_fail(DIST_ERR_STATE, "%s: op %u is of a device wire, but there is none", plan->label,
+                             i);
         if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
             DIST_TRY(make_message(task, op, &task->request[i]));
         else if (op->kind == DIST_OP_NATIVE)
@@ -152,9 +179,10 @@ static void delist(dist_task *task)
 
 static void free_task(dist_task *task)
 {
+    dist_device_task_destroy(task);
     for (size_t b = 0; task->memory && b < task->plan->buffers; b++)
         if (task->plan->buffer[b].kind != DIST_BUFFER_USER)
-            dist_free(task->memory[b]);
+            dist_gpu_free(task->engine->gpu, task->plan->buffer[b].memory, task->memory[b]);
     free(task->memory);
     free(task->request);
     free(task->waits);
@@ -166,6 +194,7 @@ static void free_task(dist_task *task)
     free(task->messages.op);
     free(task->local.op);
     free(task->calls.op);
+    free(task->device.op);
     dist_plan_destroy(task->plan);
     free(task);
 }
@@ -182,8 +211,8 @@ dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *pl
     task->plan = plan;
     task->space = -1;
     dist_status status = dist_engine_status(engine);
-    if (status >= 0 && !allocate(task))
-        status = dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops", plan->label, plan->ops);
+    if (status >= 0)
+        status = allocate(task);
     if (status >= 0)
         status = dist_task_agree(task);
     if (status >= 0) {
@@ -223,6 +252,8 @@ void dist_task_reset(dist_task *task)
     task->messages.head = task->messages.tail = 0;
     task->local.head = task->local.tail = 0;
     task->calls.head = task->calls.tail = 0;
+    task->device.head = task->device.tail = 0;
+    task->runs++;
     task->remaining = (uint32_t)ops;
     task->step++;
     task->stats = (dist_task_stats){.started = dist_now()};
@@ -239,9 +270,37 @@ const dist_plan *dist_task_plan(const dist_task *task)
     return task->plan;
 }
 
+/* Copies STATE buffers that are in device memory to the host or back. */
+static dist_status move_state(dist_task *task, bool down)
+{
+    const dist_plan *plan = task->plan;
+    for (size_t b = 0; task->on_device && b < plan->buffers; b++) {
+        const dist_plan_buffer *buffer = &plan->buffer[b];
+        void **shadow = &task->on_device->shadow[b];
+        if (buffer->kind != DIST_BUFFER_STATE || buffer->memory != DIST_MEMORY_CUDA || buffer->bytes == 0)
+            continue;
+        if (!*shadow && !(*shadow = dist_alloc_zeroed(buffer->bytes)))
+            return dist_fail(DIST_ERR_MEMORY, "no memory for a copy of %s", buffer->name);
+        DIST_TRY(dist_gpu_copy_now(task->engine->gpu, down ? *shadow : task->memory[b],
+                                   down ? (void *)task->memory[b] : *shadow, buffer->bytes));
+    }
+    return DIST_OK;
+}
+
+dist_status dist_task_pull(dist_task *task)
+{
+    return move_state(task, true);
+}
+
+dist_status dist_task_push(dist_task *task)
+{
+    return move_state(task, false);
+}
+
 void *dist_task_buffer(const dist_task *task, uint32_t buffer)
 {
-    return task->memory[buffer];
+    void *const shadow = task->on_device ? task->on_device->shadow[buffer] : NULL;
+    return shadow ? shadow : task->memory[buffer];
 }
 
 void dist_task_set_step(dist_task *task, uint64_t step)

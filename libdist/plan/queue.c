@@ -1,0 +1,417 @@
+/* Ops of the device: queued on streams as soon as what they wait for on the device is queued, and done when events say so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "codec/frame.h"
+#include "plan/engine_internal.h"
+
+_Static_assert((int)DIST_CUDA_FLOAT32 == (int)DIST_FLOAT32 && (int)DIST_CUDA_FLOAT16 == (int)DIST_FLOAT16 &&
+                   (int)DIST_CUDA_BFLOAT16 == (int)DIST_BFLOAT16,
+               "the plugin counts types as libdist does");
+
+/* ---- creating ---- */
+
+/* Sums and copies go where what they wait for comes from, so that no lane stands still for another's sake. */
+static dist_lane lane_of(const dist_task *task, const dist_op *op)
+{
+    const dist_plan *plan = task->plan;
+    if (op->kind == DIST_OP_ENCODE)
+        return DIST_LANE_ENCODE;
+    if (op->kind == DIST_OP_DECODE)
+        return DIST_LANE_DECODE;
+    if (op->kind == DIST_OP_COPY && !dist_slice_on_device(plan, op->src))
+        return DIST_LANE_UP;
+    if (op->kind == DIST_OP_COPY && !dist_slice_on_device(plan, op->dst))
+        return DIST_LANE_DOWN;
+    for (uint32_t w = 0; w < op->waits; w++) {
+        const dist_device_op *before = task->on_device->of[plan->wait[op->first_wait + w]];
+        if (before && (before->lane == DIST_LANE_UP || before->lane == DIST_LANE_DECODE))
+            return DIST_LANE_DECODE;
+    }
+    return DIST_LANE_ENCODE;
+}
+
+static bool is_first(const dist_task *task, const dist_op *op)
+{
+    for (uint32_t w = 0; w < op->waits; w++)
+        if (task->on_device->of[task->plan->wait[op->first_wait + w]])
+            return false;
+    return true;
+}
+
+/* Whether a wire reaches into device memory in an op that no op of the device precedes. */
+static bool is_direct(const dist_task *task, const dist_op *op)
+{
+    const dist_plan *plan = task->plan;
+    const bool wire = op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV || op->kind == DIST_OP_NATIVE;
+    return wire && (dist_slice_on_device(plan, op->src) || dist_slice_on_device(plan, op->dst)) &&
+           is_first(task, op);
+}
+
+static bool find_ops(dist_task *task)
+{
+    dist_device_task *t = task->on_device;
+    const dist_plan *plan = task->plan;
+    size_t encodes = 0;
+    t->of = calloc(plan->ops ? plan->ops : 1, sizeof(dist_device_op *));
+    t->op = calloc(plan->ops ? plan->ops : 1, sizeof *t->op);
+    t->shadow = calloc(plan->buffers ? plan->buffers : 1, sizeof *t->shadow);
+    if (!t->of || !t->op || !t->shadow)
+        return false;
+    for (uint32_t i = 0; i < plan->ops; i++) {
+        const dist_op *op = &plan->op[i];
+        t->direct |= is_direct(task, op);
+        if (!dist_op_on_device(plan, op))
+            continue;
+        dist_device_op *made = &t->op[t->ops++];
+        *made = (dist_device_op){
+            .task = task, .number = i, .lane = (uint8_t)lane_of(task, op), .first = is_first(task, op)};
+        t->of[i] = made;
+        encodes += op->kind == DIST_OP_ENCODE;
+    }
+    if (encodes == 0)
+        return true;
+    void *counts = NULL;
+    if (dist_gpu_alloc(task->engine->gpu, DIST_MEMORY_PINNED, encodes * sizeof *t->nonfinite, &counts) < 0)
+        return false;
+    t->nonfinite = counts;
+    for (size_t d = 0, e = 0; d < t->ops; d++)
+        if (plan->op[t->op[d].number].kind == DIST_OP_ENCODE)
+            t->op[d].nonfinite = &t->nonfinite[e++];
+    return true;
+}
+
+static dist_status make_workspace(dist_task *task)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    dist_device_task *t = task->on_device;
+    uint64_t most = 0;
+    for (size_t d = 0; d < t->ops; d++) {
+        const dist_op *op = &task->plan->op[t->op[d].number];
+        if (op->kind != DIST_OP_ENCODE)
+            continue;
+        const uint64_t bytes =
+            gpu->codec->workspace(dist_codec_coding(&task->plan->codec, op->count), op->count);
+        most = bytes > most ? bytes : most;
+    }
+    return dist_gpu_alloc(gpu, DIST_MEMORY_CUDA, most, &t->workspace);
+}
+
+static dist_status make_events(dist_task *task)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    dist_device_task *t = task->on_device;
+    int error = 0;
+    const int before = dist_gpu_enter(gpu);
+    for (size_t d = 0; d < t->ops && !error; d++)
+        error = gpu->cuda->event_create(&t->op[d].event);
+    for (int g = 0; g < DIST_GATES_MOST && !error; g++)
+        error = gpu->cuda->event_create(&t->gate[g].event);
+    dist_gpu_leave(gpu, before);
+    return dist_gpu_check(gpu, error, "creating events");
+}
+
+static bool has_device_memory(const dist_plan *plan)
+{
+    for (size_t b = 0; b < plan->buffers; b++)
+        if (plan->buffer[b].memory == DIST_MEMORY_CUDA)
+            return true;
+    return false;
+}
+
+dist_status dist_device_task_create(dist_task *task)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    const size_t ops = task->plan->ops ? task->plan->ops : 1;
+    void *word = NULL;
+    if (gpu && gpu->cuda->ranges() && !(task->range = calloc(ops, sizeof *task->range)))
+        return dist_fail(DIST_ERR_MEMORY, "no memory for the ranges of %zu ops", ops);
+    if (!has_device_memory(task->plan))
+        return DIST_OK;
+    if (!(task->on_device = calloc(1, sizeof *task->on_device)) || !find_ops(task))
+        return dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops of a device", task->plan->label, ops);
+    DIST_TRY(dist_gpu_alloc(gpu, DIST_MEMORY_PINNED, sizeof *task->on_device->word, &word));
+    task->on_device->word = word;
+    DIST_TRY(make_workspace(task));
+    return make_events(task);
+}
+
+void dist_device_task_destroy(dist_task *task)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    dist_device_task *t = task->on_device;
+    free(task->range);
+    if (!t)
+        return;
+    const int before = dist_gpu_enter(gpu);
+    for (size_t d = 0; d < t->ops; d++)
+        if (t->op[d].event)
+            gpu->cuda->event_destroy(t->op[d].event);
+    for (int g = 0; g < DIST_GATES_MOST; g++)
+        if (t->gate[g].event)
+            gpu->cuda->event_destroy(t->gate[g].event);
+    dist_gpu_leave(gpu, before);
+    for (size_t b = 0; t->shadow && b < task->plan->buffers; b++)
+        dist_free(t->shadow[b]);
+    dist_gpu_free(gpu, DIST_MEMORY_CUDA, t->workspace);
+    dist_gpu_free(gpu, DIST_MEMORY_PINNED, t->nonfinite);
+    dist_gpu_free(gpu, DIST_MEMORY_PINNED, t->word);
+    free(t->shadow);
+    free(t->of);
+    free(t->op);
+    free(t);
+    task->on_device = NULL;
+}
+
+/* ---- queueing ---- */
+
+static int encode(dist_task *task, const dist_op *op, const dist_device_op *d, void *stream)
+{
+    const dist_codec *codec = &task->plan->codec;
+    void *const feedback = codec->feedback ? dist_task_at(task, op->state) : NULL;
+    const dist_cuda_encode what = {.coding = dist_codec_coding(codec, op->count),
+                                   .type = op->type,
+                                   .keep = feedback ? (uint32_t)codec->feedback : DIST_CUDA_KEEP_NONE,
+                                   .stochastic = codec->stochastic,
+                                   .seed = codec->seed,
+                                   .step = task->step,
+                                   .first = op->first,
+                                   .stream_number = op->stream,
+                                   .decay = dist_codec_decay(codec),
+                                   .values = dist_task_at(task, op->src),
+                                   .feedback = feedback,
+                                   .count = op->count,
+                                   .frame = dist_task_at(task, op->dst),
+                                   .workspace = task->on_device->workspace,
+                                   .nonfinite = d->nonfinite};
+    return task->engine->gpu->codec->encode(&what, stream);
+}
+
+static int decode(dist_task *task, const dist_op *op, void *stream)
+{
+    const uint64_t stride = dist_frame_stride(dist_codec_bytes(&task->plan->codec, op->count));
+    const void *frame[DIST_FRAMES_MOST];
+    for (uint32_t f = 0; f < op->frames; f++)
+        frame[f] = dist_task_at(task, op->src) + f * stride;
+    const dist_cuda_decode what = {.coding = dist_codec_coding(&task->plan->codec, op->count),
+                                   .type = op->type,
+                                   .add = op->add,
+                                   .frame = frame,
+                                   .frames = (int)op->frames,
+                                   .divisor = (int)op->divisor,
+                                   .count = op->count,
+                                   .values = dist_task_at(task, op->dst)};
+    return task->engine->gpu->codec->decode(&what, stream);
+}
+
+static uint32_t reduction_of(const dist_op *op)
+{
+    return op->reduction == DIST_MIN   ? DIST_CUDA_MIN
+           : op->reduction == DIST_MAX ? DIST_CUDA_MAX
+                                       : DIST_CUDA_SUM;
+}
+
+static int launch(dist_task *task, const dist_op *op, const dist_device_op *d, void *stream)
+{
+    const dist_cuda *cuda = task->engine->gpu->cuda;
+    char *dst = dist_task_at(task, op->dst), *src = dist_task_at(task, op->src);
+    switch ((dist_op_kind)op->kind) {
+    case DIST_OP_REDUCE:
+        return cuda->reduce(op->type, reduction_of(op), dst, src, op->count, stream);
+    case DIST_OP_DIVIDE:
+        return cuda->divide(op->type, dst, op->count, (int)op->divisor, stream);
+    case DIST_OP_ENCODE:
+        return encode(task, op, d, stream);
+    case DIST_OP_DECODE:
+        return decode(task, op, stream);
+    default:
+        return cuda->copy(dst, src, op->dst.bytes, stream);
+    }
+}
+
+/* Work on the device that is under way on other lanes, or on the program's streams, and must come first. */
+static int wait_for_others(dist_task *task, const dist_op *op, const dist_device_op *d, void *stream)
+{
+    const dist_device_task *t = task->on_device;
+    const dist_cuda *cuda = task->engine->gpu->cuda;
+    int error = 0;
+    for (uint32_t w = 0; w < op->waits && !error; w++) {
+        const uint32_t number = task->plan->wait[op->first_wait + w];
+        const dist_device_op *before = t->of[number];
+        if (before && before->lane != d->lane && task->phase[number] == DIST_PHASE_STARTED)
+            error = cuda->stream_wait_event(stream, before->event);
+    }
+    for (int g = 0; d->first && !t->passed && g < t->gates && !error; g++)
+        error = cuda->stream_wait_event(stream, t->gate[g].event);
+    return error;
+}
+
+/* What came over a wire is checked before the device sees it. */
+static dist_status check_frame(const dist_task *task, const dist_op *op)
+{
+    if (op->kind != DIST_OP_COPY || op->count == 0)
+        return DIST_OK;
+    return dist_frame_check(&task->plan->codec, dist_task_at(task, op->src), op->src.bytes, op->count);
+}
+
+static dist_status queue(dist_engine *engine, dist_task *task, uint32_t number)
+{
+    const dist_op *op = &task->plan->op[number];
+    dist_device_op *d = task->on_device->of[number];
+    void *const stream = engine->gpu->stream[d->lane];
+    const dist_status status = check_frame(task, op);
+    if (status < 0)
+        return dist_engine_blame(task, number, status);
+    dist_engine_begin(engine, task, number);
+    int error = wait_for_others(task, op, d, stream);
+    if (!error)
+        error = launch(task, op, d, stream);
+    if (!error)
+        error = engine->gpu->cuda->event_record(d->event, stream);
+    if (error)
+        return dist_engine_blame(task, number, dist_gpu_check(engine->gpu, error, "queueing"));
+    d->next = NULL;
+    if (engine->lane_last[d->lane])
+        engine->lane_last[d->lane]->next = d;
+    else
+        engine->lane_first[d->lane] = d;
+    engine->lane_last[d->lane] = d;
+    dist_engine_queued(task, number);
+    return DIST_OK;
+}
+
+dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved)
+{
+    while (task->device.head < task->device.tail) {
+        DIST_TRY(queue(engine, task, task->device.op[task->device.head++]));
+        *moved = true;
+    }
+    return DIST_OK;
+}
+
+/* ---- ending ---- */
+
+static void complete(dist_engine *engine, dist_device_op *d)
+{
+    dist_task *task = d->task;
+    if (d->nonfinite) {
+        task->stats.nonfinite += *d->nonfinite;
+        engine->counters.nonfinite += *d->nonfinite;
+    }
+    dist_engine_complete(engine, task, d->number);
+}
+
+dist_status dist_queue_poll(dist_engine *engine, bool *moved)
+{
+    for (int lane = 0; lane < DIST_LANES; lane++) {
+        dist_device_op *d;
+        while ((d = engine->lane_first[lane]) != NULL) {
+            const int error = engine->gpu->cuda->event_query(d->event);
+            if (error == DIST_CUDA_NOT_READY)
+                break;
+            if (error)
+                return dist_engine_blame(d->task, d->number,
+                                         dist_gpu_check(engine->gpu, error, "on the device"));
+            engine->lane_first[lane] = d->next;
+            if (!d->next)
+                engine->lane_last[lane] = NULL;
+            complete(engine, d);
+            *moved = true;
+        }
+    }
+    return DIST_OK;
+}
+
+/* ---- the program's streams ---- */
+
+dist_status dist_gates_open(dist_task *task, bool *open)
+{
+    dist_device_task *t = task->on_device;
+    const dist_gpu *gpu = task->engine->gpu;
+    for (int g = 0; g < t->gates && !t->passed; g++) {
+        const int error = gpu->cuda->event_query(t->gate[g].event);
+        *open = false;
+        if (error == DIST_CUDA_NOT_READY)
+            return DIST_OK;
+        DIST_TRY(dist_gpu_check(gpu, error, "the program's stream"));
+    }
+    t->passed = true;
+    *open = true;
+    return DIST_OK;
+}
+
+/* The streams that wait look at the word themselves. */
+void dist_device_task_announce(dist_task *task)
+{
+    dist_device_task *t = task->on_device;
+    t->gates = 0;
+    t->passed = false;
+    t->held = false;
+    __atomic_store_n(t->word, task->runs, __ATOMIC_RELEASE);
+}
+
+static dist_status check_stream(const dist_task *task, void *stream, const char *what)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    int capturing = 0;
+    DIST_TRY(dist_gpu_check(gpu, gpu->cuda->stream_capturing(stream, &capturing), what));
+    if (capturing)
+        return dist_fail(DIST_ERR_STATE, "%s: the stream is being captured into a CUDA graph; %s",
+                         task->plan->label, what);
+    return DIST_OK;
+}
+
+static dist_status follow(dist_task *task, void *stream)
+{
+    dist_device_task *t = task->on_device;
+    const dist_gpu *gpu = task->engine->gpu;
+    int g = 0;
+    DIST_TRY(check_stream(task, stream, "launch the graph first, then say on its stream what is ready"));
+    while (g < t->gates && t->gate[g].stream != stream)
+        g++;
+    if (g == DIST_GATES_MOST)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "%s: it starts behind more than %d streams", task->plan->label,
+                         DIST_GATES_MOST);
+    DIST_TRY(dist_gpu_check(gpu, gpu->cuda->event_record(t->gate[g].event, stream), "recording an event"));
+    t->gate[g].stream = stream;
+    t->gates = g == t->gates ? g + 1 : t->gates;
+    return DIST_OK;
+}
+
+dist_status dist_task_follow(dist_task *task, void *stream)
+{
+    if (!task->on_device)
+        return dist_fail(DIST_ERR_STATE, "%s: it has no device memory, so it follows no stream",
+                         task->plan->label);
+    if (atomic_load_explicit(&task->state, memory_order_acquire) == DIST_TASK_RUNNING)
+        return dist_fail(DIST_ERR_STATE, "%s: it is running; wait for it first", task->plan->label);
+    const int before = dist_gpu_enter(task->engine->gpu);
+    const dist_status status = follow(task, stream);
+    dist_gpu_leave(task->engine->gpu, before);
+    return status;
+}
+
+static dist_status lead(dist_task *task, void *stream)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    DIST_TRY(check_stream(task, stream, "wait before the capture begins or after it has ended"));
+    if (dist_task_outcome(task) != DIST_IN_PROGRESS)
+        return dist_task_outcome(task);
+    if (!gpu->identity.stream_values)
+        return dist_task_wait(task, 0);
+    return dist_gpu_check(gpu, gpu->cuda->stream_wait_value(stream, task->on_device->word, task->runs),
+                          "making a stream wait");
+}
+
+dist_status dist_task_lead(dist_task *task, void *stream)
+{
+    if (!task->on_device)
+        return dist_fail(DIST_ERR_STATE, "%s: it has no device memory, so no stream follows it",
+                         task->plan->label);
+    const int before = dist_gpu_enter(task->engine->gpu);
+    const dist_status status = lead(task, stream);
+    dist_gpu_leave(task->engine->gpu, before);
+    return status;
+}
