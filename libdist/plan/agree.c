@@ -301,8 +301,14 @@ static bool keep_moving(void *argument)
     return !atomic_load(&engine->failed);
 }
 
+/* What a rank comes for besides comparing plans. */
+typedef struct joint_work {
+    dist_engine_work *work; /* NULL: nothing */
+    void *argument;
+} joint_work;
+
 /* A rank that does not come fails the engine, because half of an exchange cannot be taken back. */
-static dist_status prepare(dist_task *task, extreme *found)
+static dist_status prepare(dist_task *task, extreme *found, joint_work joint)
 {
     dist_engine *engine = task->engine;
     pthread_mutex_lock(&engine->drive);
@@ -310,7 +316,9 @@ static dist_status prepare(dist_task *task, extreme *found)
     dist_patience patience = {dist_deadline(engine->options.timeout), keep_moving, engine};
     dist_status status = agree(task, found, &patience);
     engine->agreements++;
-    if (status == DIST_ERR_TIMEOUT || status == DIST_ERR_MPI) {
+    if (status >= 0 && joint.work)
+        status = joint.work(engine->options.wire, &patience, joint.argument);
+    if (status == DIST_ERR_TIMEOUT || status == DIST_ERR_MPI || status == DIST_ERR_NCCL) {
         char sentence[DIST_ERROR_MAX];
         snprintf(sentence, sizeof sentence, "preparing '%s': %s", task->plan->label, dist_last_error());
         dist_engine_fail(engine, status, sentence);
@@ -324,7 +332,7 @@ static dist_status prepare(dist_task *task, extreme *found)
 
 dist_status dist_task_agree(dist_task *task)
 {
-    return prepare(task, &(extreme){0});
+    return prepare(task, &(extreme){0}, (joint_work){NULL, NULL});
 }
 
 int dist_engine_ranks(const dist_engine *engine)
@@ -333,17 +341,29 @@ int dist_engine_ranks(const dist_engine *engine)
 }
 
 /* An agreement like any other, on an empty plan: one that meets a task of another rank is found out. */
-dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most, int *rank)
+static dist_status come_together(dist_engine *engine, const char *what, extreme *found, joint_work joint)
 {
-    extreme found = {.value = value};
     dist_plan *plan = dist_plan_create(engine->options.wire->rank, engine->options.wire->ranks, "%s", what);
     if (!plan)
         return DIST_ERR_MEMORY;
     dist_task task = {.engine = engine, .plan = plan, .space = -1};
     dist_status status = dist_engine_status(engine);
     if (status >= 0)
-        status = prepare(&task, &found);
+        status = prepare(&task, found, joint);
     dist_plan_destroy(plan);
+    return status;
+}
+
+dist_status dist_engine_together(dist_engine *engine, const char *what, dist_engine_work *work,
+                                 void *argument)
+{
+    return come_together(engine, what, &(extreme){0}, (joint_work){work, argument});
+}
+
+dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most, int *rank)
+{
+    extreme found = {.value = value};
+    const dist_status status = come_together(engine, what, &found, (joint_work){NULL, NULL});
     *most = found.largest;
     *rank = found.rank;
     return status;

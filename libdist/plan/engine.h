@@ -52,6 +52,14 @@ dist_status dist_task_create(dist_task **task, dist_engine *engine, dist_plan *p
  * on all. Collective, in one order with dist_task_create; blocks until the engine's timeout. */
 dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most,
                              int *rank);
+/* Something that all ranks do together on the job's wire, beside plans. `patience` ends with the engine's timeout and keeps other
+ * tasks moving. */
+typedef dist_status dist_engine_work(dist_wire *wire, const dist_patience *patience, void *argument);
+/* Agrees with the other ranks that all come for `what`, in words, and then does it. Collective, in one order with
+ * dist_task_create; blocks. After DIST_ERR_TIMEOUT, DIST_ERR_MPI and DIST_ERR_NCCL the engine has failed. */
+dist_status dist_engine_together(dist_engine *engine, const char *what, dist_engine_work *work,
+                                 void *argument);
+
 /* The same plan on other addresses. The task must not be running. Not collective. */
 dist_status dist_task_bind(dist_task *task, void *const *user);
 /* Not collective. A running task is waited for first. */

@@ -11,10 +11,11 @@ typedef struct staging {
     const dist_plan *from;
     dist_plan *to;
     bool direct;
-    uint32_t *mirror; /* [from->buffers] the pinned buffer beside it, or DIST_NO_BUFFER */
-    bool *sent,
-        *decoded; /* [from->buffers] whether messages are sent from it; whether frames in it are decoded */
-    dist_regions below;   /* bytes of device memory whose pinned copy is the same */
+    uint32_t *mirror;   /* [from->buffers] the pinned buffer beside it, or DIST_NO_BUFFER */
+    bool *sent;         /* [from->buffers] messages are sent from it */
+    bool *decoded;      /* [from->buffers] frames in it are decoded */
+    bool *frames;       /* [from->buffers] it holds frames: never direct, for the host checks what arrives */
+    dist_regions below; /* bytes of device memory whose pinned copy is the same */
     dist_regions arrived; /* bytes of frames that are in pinned memory alone */
 } staging;
 
@@ -75,9 +76,14 @@ static void overwrite(staging *s, dist_slice slice)
     note(s, dist_regions_remove(&s->below, slice) && dist_regions_remove(&s->arrived, slice));
 }
 
+static bool is_staged(const staging *s, dist_slice slice)
+{
+    return !s->direct || s->frames[slice.buffer];
+}
+
 static void stage_send(staging *s, dist_op op)
 {
-    if (on_device(s, op.src) && !s->direct) {
+    if (on_device(s, op.src) && is_staged(s, op.src)) {
         copy_down(s, op.src);
         op.src = beside(s, op.src);
     }
@@ -88,7 +94,9 @@ static void stage_send(staging *s, dist_op op)
 static void stage_recv(staging *s, dist_op op)
 {
     const dist_slice dst = op.dst;
-    if (!on_device(s, dst) || s->direct) {
+    if (!on_device(s, dst) || !is_staged(s, dst)) {
+        if (on_device(s, dst))
+            overwrite(s, dst);
         dist_plan_append(s->to, &op);
         return;
     }
@@ -105,7 +113,7 @@ static void stage_encode(staging *s, const dist_op *op)
 {
     overwrite(s, op->dst);
     dist_plan_append(s->to, op);
-    if (on_device(s, op->dst) && s->sent[op->dst.buffer] && !s->direct)
+    if (on_device(s, op->dst) && s->sent[op->dst.buffer])
         copy_down(s, op->dst);
 }
 
@@ -195,7 +203,9 @@ static void place_buffers(staging *s, const dist_memory *user)
         if (op->kind == DIST_OP_SEND && !op->device)
             s->sent[op->src.buffer] = true;
         if (op->kind == DIST_OP_DECODE)
-            s->decoded[op->src.buffer] = true;
+            s->decoded[op->src.buffer] = s->frames[op->src.buffer] = true;
+        if (op->kind == DIST_OP_ENCODE)
+            s->frames[op->dst.buffer] = true;
     }
 }
 
@@ -206,7 +216,8 @@ static dist_status begin(staging *s, const dist_memory *user)
     s->mirror = malloc(buffers * sizeof *s->mirror);
     s->sent = calloc(buffers, sizeof *s->sent);
     s->decoded = calloc(buffers, sizeof *s->decoded);
-    if (!s->to || !s->mirror || !s->sent || !s->decoded)
+    s->frames = calloc(buffers, sizeof *s->frames);
+    if (!s->to || !s->mirror || !s->sent || !s->decoded || !s->frames)
         return dist_fail(DIST_ERR_MEMORY, "no memory to stage '%s'", s->from->label);
     memset(s->mirror, 0xff, buffers * sizeof *s->mirror); /* DIST_NO_BUFFER */
     s->to->codec = s->from->codec;
@@ -251,5 +262,6 @@ dist_status dist_plan_stage(dist_plan **plan, const dist_memory *user, bool dire
     free(s.mirror);
     free(s.sent);
     free(s.decoded);
+    free(s.frames);
     return status;
 }
