@@ -110,8 +110,9 @@ static void release(dist_simulation *s)
     free(s->after);
     free(s->meets);
     free(s->phase);
-    free(s->native);
+    dist_natives_end(&s->natives);
     free(s->arrivals);
+    free(s->ring);
     free(s->events.item);
     free(s->resource);
     free(s->list);
@@ -138,20 +139,6 @@ static uint32_t link_waits(dist_simulation *s, const dist_plan *plan, uint32_t f
     return first;
 }
 
-/* The link by which collectives of the wire are timed: the narrowest, among equals the one of the largest latency. */
-static int slowest_link(const dist_cluster *cluster)
-{
-    int slowest = -1;
-    for (int l = 0; l < cluster->links; l++) {
-        const dist_cluster_link *a = &cluster->link[l], *b = slowest < 0 ? a : &cluster->link[slowest];
-        double rate = a->bandwidth > 0 ? a->bandwidth : INFINITY;
-        double least = b->bandwidth > 0 ? b->bandwidth : INFINITY;
-        if (slowest < 0 || rate < least || (rate <= least && a->latency > b->latency))
-            slowest = l;
-    }
-    return slowest;
-}
-
 static dist_status set_up(dist_simulation *s)
 {
     size_t waits = 0;
@@ -164,8 +151,8 @@ static dist_status set_up(dist_simulation *s)
         linked = link_waits(s, s->plan[r], linked);
     }
     s->first_after[s->first_op[s->ranks]] = linked;
-    s->slowest = slowest_link(s->cluster);
-    return dist_predict_match(s);
+    DIST_TRY(dist_predict_match(s));
+    return dist_predict_rings(s);
 }
 
 /* ---- result ---- */

@@ -68,9 +68,12 @@ typedef struct dist_prediction {
  * the op and whom it waits for, or when a message or collective meets none (sizes are the verifier's concern: a
  * message has that of its SEND); DIST_ERR_ARGUMENT when the cluster is not of these ranks or has a negative or
  * infinite latency; DIST_ERR_MEMORY. `prediction` is overwritten, and holds nothing after an error. A thousand
- * ranks with 7,000 ops each take a few seconds and, besides the plans, 20 bytes an op (36 with times). NATIVE ops take
- * part as one synchronisation of all ranks by one message on the slowest link (the least bandwidth, then the
- * largest latency): of 2 * bytes for an all-reduce, of the bytes of the larger side for the others. */
+ * ranks with 7,000 ops each take a few seconds and, besides the plans, 20 bytes an op (36 with times). NATIVE ops of
+ * all ranks are one synchronisation of theirs by one message on the slowest link (the least bandwidth, then the
+ * largest latency): of 2 * bytes for an all-reduce, of the bytes of the larger side for the others. Those of a team of n keep
+ * only its members; each link from one member to the next, and from the last to the first, has (n - 1) / n of such bytes, and
+ * they take the time, and occupy the link, of the slowest of these. Teams that do not agree, and collectives that differ
+ * from those they meet, are DIST_ERR_PLAN, too. */
 dist_status dist_predict(const dist_plan *const *plan, const dist_cluster *cluster, bool keep_times,
                          dist_prediction *prediction);
 void dist_prediction_end(dist_prediction *prediction, int ranks);

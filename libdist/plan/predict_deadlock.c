@@ -35,11 +35,15 @@ dist_status dist_predict_deadlock(const dist_simulation *s)
                 continue;
             if (op->kind != DIST_OP_NATIVE)
                 return stuck_at(s, r, i, (uint32_t)op->peer, s->meets[number]);
-            const uint32_t *native = &s->native[(size_t)s->meets[number] * (size_t)s->ranks];
-            uint32_t peer = 0; /* the first rank that has not come to the collective */
-            while (s->phase[dist_number_of(s, peer, native[peer])] == DIST_PHASE_ARRIVED)
-                peer++;
-            return stuck_at(s, r, i, peer, native[peer]);
+            const size_t meeting = s->meets[number];
+            int m = -1; /* the first member that has not come to the collective */
+            uint32_t peer, partner;
+            do {
+                m++;
+                peer = (uint32_t)dist_native_rank(&s->natives, meeting, m);
+                partner = dist_native_op(&s->natives, meeting, m);
+            } while (s->phase[dist_number_of(s, peer, partner)] == DIST_PHASE_ARRIVED);
+            return stuck_at(s, r, i, peer, partner);
         }
     /* Waits point backwards, so some op that has not been done can start: not reached. */
     return dist_fail(DIST_ERR_STATE, "deadlock with %zu ops left, of which none can start",

@@ -1,5 +1,5 @@
-/* Which op of which rank each op meets: the n-th SEND of a (sender, receiver, channel) its n-th RECV, the n-th
- * NATIVE of a rank that of all others. Time and memory go by messages and by pairs that talk, not by pairs of
+/* Which op of which rank each op meets: the n-th SEND of a (sender, receiver, channel) its n-th RECV, a
+ * NATIVE those of the others (verify_natives.c). Time and memory go by messages and by pairs that talk, not by pairs of
  * ranks. */
 #include "plan/predict_internal.h"
 
@@ -145,36 +145,14 @@ static dist_status match_messages(dist_simulation *s, stream_index *index)
     return DIST_OK;
 }
 
-static dist_status match_natives_of(dist_simulation *s, int rank)
-{
-    const dist_plan *plan = s->plan[rank];
-    size_t ranks = (size_t)s->ranks, number = 0;
-    for (uint32_t i = 0; i < plan->ops; i++) {
-        if (plan->op[i].kind != DIST_OP_NATIVE)
-            continue;
-        if (number == s->natives)
-            return dist_fault(plan, i, "is collective number %zu of its rank; rank 0 has only %zu",
-                              number + 1, s->natives);
-        s->meets[dist_number_of(s, (uint32_t)rank, i)] = (uint32_t)number;
-        s->native[number++ * ranks + (size_t)rank] = i;
-    }
-    if (number < s->natives)
-        return dist_fault(s->plan[0], s->native[number * ranks],
-                          "is collective number %zu of its rank; rank %d has only %zu", number + 1, rank,
-                          number);
-    return DIST_OK;
-}
-
 static dist_status match_natives(dist_simulation *s)
 {
-    for (size_t i = 0; i < s->plan[0]->ops; i++)
-        s->natives += s->plan[0]->op[i].kind == DIST_OP_NATIVE;
-    s->native = calloc(s->natives * (size_t)s->ranks + 1, sizeof *s->native);
-    s->arrivals = calloc(s->natives + 1, sizeof *s->arrivals);
-    if (!s->native || !s->arrivals)
-        return dist_predict_no_memory(s);
-    for (int r = 0; r < s->ranks; r++)
-        DIST_TRY(match_natives_of(s, r));
+    dist_natives *natives = &s->natives;
+    DIST_TRY(dist_natives_match(natives, s->plan, s->ranks));
+    for (size_t n = 0; n < natives->count; n++)
+        for (int m = 0; m < dist_native_group_of(natives, n)->members; m++)
+            s->meets[dist_number_of(s, (uint32_t)dist_native_rank(natives, n, m),
+                                    dist_native_op(natives, n, m))] = (uint32_t)n;
     return DIST_OK;
 }
 

@@ -50,7 +50,7 @@ static dist_status ends_at(dist_simulation *s, double time, uint32_t rank, uint3
     return dist_event_push(&s->events, (dist_event){time, op, rank}) ? DIST_OK : dist_predict_no_memory(s);
 }
 
-static dist_status route(const dist_simulation *s, uint32_t from, int to, int *link, double *latency)
+dist_status dist_predict_route(const dist_simulation *s, uint32_t from, int to, int *link, double *latency)
 {
     *link = s->cluster->route(s->cluster->user, (int)from, to, latency);
     if (*link < 0 || *link >= s->cluster->links)
@@ -72,10 +72,15 @@ static void note_start(dist_simulation *s, uint32_t rank, uint32_t number)
         account->begin = s->now;
 }
 
-static void note_native_start(dist_simulation *s, size_t native)
+static uint32_t member(const dist_simulation *s, size_t meeting, int m)
 {
-    for (uint32_t r = 0; r < (uint32_t)s->ranks; r++)
-        note_start(s, r, s->native[native * (size_t)s->ranks + r]);
+    return (uint32_t)dist_native_rank(&s->natives, meeting, m);
+}
+
+static void note_native_start(dist_simulation *s, size_t meeting)
+{
+    for (int m = 0; m < dist_native_group_of(&s->natives, meeting)->members; m++)
+        note_start(s, member(s, meeting, m), dist_native_op(&s->natives, meeting, m));
 }
 
 /* ---- becoming ready ---- */
@@ -91,22 +96,23 @@ static dist_status arrive_at_message(dist_simulation *s, uint32_t rank, uint32_t
         return DIST_OK;
     bool send = op->kind == DIST_OP_SEND;
     uint32_t from = send ? rank : peer, to = send ? peer : rank;
-    DIST_TRY(route(s, from, (int)to, &link, &latency));
+    DIST_TRY(dist_predict_route(s, from, (int)to, &link, &latency));
     return enqueue(s, resource_of_link(s, link), from, send ? number : partner);
 }
 
 static dist_status arrive_at_native(dist_simulation *s, uint32_t rank, uint32_t number)
 {
-    size_t at = dist_number_of(s, rank, number), native = s->meets[at];
+    const size_t at = dist_number_of(s, rank, number), meeting = s->meets[at];
     s->phase[at] = DIST_PHASE_ARRIVED;
-    if (++s->arrivals[native] < (uint32_t)s->ranks)
+    if (++s->arrivals[meeting] < (uint32_t)dist_native_group_of(&s->natives, meeting)->members)
         return DIST_OK;
-    uint32_t first = s->native[native * (size_t)s->ranks];
-    if (s->slowest >= 0)
-        return enqueue(s, resource_of_link(s, s->slowest), 0, first);
-    s->phase[dist_number_of(s, 0, first)] = DIST_PHASE_MOVED;
-    note_native_start(s, native);
-    return ends_at(s, s->now, 0, first);
+    const dist_ring *ring = &s->ring[s->natives.item[meeting].group];
+    const uint32_t leader = member(s, meeting, 0), first = dist_native_op(&s->natives, meeting, 0);
+    if (ring->link >= 0)
+        return enqueue(s, resource_of_link(s, ring->link), leader, first);
+    s->phase[dist_number_of(s, leader, first)] = DIST_PHASE_MOVED;
+    note_native_start(s, meeting);
+    return ends_at(s, s->now, leader, first);
 }
 
 static dist_status make_ready(dist_simulation *s, uint32_t rank, uint32_t number)
@@ -127,37 +133,23 @@ static dist_status make_ready(dist_simulation *s, uint32_t rank, uint32_t number
 
 /* ---- starting ---- */
 
-static double time_at(uint64_t bytes, double rate)
-{
-    return rate > 0 ? (double)bytes / rate : 0;
-}
-
 static double duration_of(const dist_cluster *cluster, const dist_op *op)
 {
     switch (op->kind) {
     case DIST_OP_CALL:
         return op->cost;
     case DIST_OP_COPY:
-        return time_at(op->dst.bytes, cluster->copy_rate);
+        return dist_time_at(op->dst.bytes, cluster->copy_rate);
     case DIST_OP_ENCODE:
     case DIST_OP_PROJECT:
-        return time_at(op->src.bytes, cluster->codec_rate);
+        return dist_time_at(op->src.bytes, cluster->codec_rate);
     case DIST_OP_DECODE:
-        return time_at(op->dst.bytes * (op->frames > 1 ? op->frames : 1), cluster->codec_rate);
+        return dist_time_at(op->dst.bytes * (op->frames > 1 ? op->frames : 1), cluster->codec_rate);
     case DIST_OP_EXPAND:
-        return time_at(op->dst.bytes, cluster->codec_rate);
+        return dist_time_at(op->dst.bytes, cluster->codec_rate);
     default: /* REDUCE, DIVIDE */
-        return time_at(op->dst.bytes, cluster->reduce_rate);
+        return dist_time_at(op->dst.bytes, cluster->reduce_rate);
     }
-}
-
-/* All ranks of a collective send their bytes once, and an all-reduce its sums as well. */
-static uint64_t native_bytes(const dist_op *op)
-{
-    uint64_t bytes = op->dst.bytes > op->src.bytes ? op->dst.bytes : op->src.bytes;
-    if (op->native == DIST_NATIVE_BARRIER)
-        return 0;
-    return op->native == DIST_NATIVE_ALL_REDUCE ? 2 * bytes : bytes;
 }
 
 static dist_status start_local(dist_simulation *s, uint32_t rank, uint32_t number, const dist_op *op)
@@ -179,20 +171,18 @@ static dist_status start_local(dist_simulation *s, uint32_t rank, uint32_t numbe
 static dist_status start_on_link(dist_simulation *s, int link, uint32_t rank, uint32_t number,
                                  const dist_op *op)
 {
-    bool send = op->kind == DIST_OP_SEND;
-    uint64_t bytes = send ? op->src.bytes : native_bytes(op);
-    double duration = time_at(bytes, s->cluster->link[link].bandwidth);
-    dist_predicted_link *account = &s->prediction->link[link];
-    account->bytes += bytes;
-    account->messages++;
-    account->busy += duration;
+    const uint32_t meets = s->meets[dist_number_of(s, rank, number)];
+    const bool send = op->kind == DIST_OP_SEND;
+    const uint64_t bytes = send ? op->src.bytes : dist_predict_native_bytes(s, meets);
     if (send) {
+        dist_predict_account(s, link, bytes);
         note_start(s, rank, number);
-        note_start(s, (uint32_t)op->peer, s->meets[dist_number_of(s, rank, number)]);
+        note_start(s, (uint32_t)op->peer, meets);
     } else {
-        note_native_start(s, s->meets[dist_number_of(s, 0, number)]);
+        DIST_TRY(dist_predict_account_native(s, meets, bytes));
+        note_native_start(s, meets);
     }
-    return ends_at(s, s->now + duration, rank, number);
+    return ends_at(s, s->now + dist_time_at(bytes, s->cluster->link[link].bandwidth), rank, number);
 }
 
 static dist_status start_listed(dist_simulation *s)
@@ -237,23 +227,24 @@ static dist_status end_send(dist_simulation *s, uint32_t rank, uint32_t number, 
     int link;
     double latency;
     uint32_t recv = s->meets[dist_number_of(s, rank, number)];
-    DIST_TRY(route(s, rank, op->peer, &link, &latency));
+    DIST_TRY(dist_predict_route(s, rank, op->peer, &link, &latency));
     set_free(s, resource_of_link(s, link));
     DIST_TRY(ends_at(s, s->now + latency, (uint32_t)op->peer, recv));
     return complete(s, rank, number);
 }
 
-static dist_status end_native(dist_simulation *s, uint32_t number)
+/* `rank` is the first member. */
+static dist_status end_native(dist_simulation *s, uint32_t rank, uint32_t number)
 {
-    size_t at = dist_number_of(s, 0, number);
+    const size_t at = dist_number_of(s, rank, number), meeting = s->meets[at];
     if (s->phase[at] != DIST_PHASE_MOVED) {
+        const dist_ring *ring = &s->ring[s->natives.item[meeting].group];
         s->phase[at] = DIST_PHASE_MOVED;
-        set_free(s, resource_of_link(s, s->slowest));
-        return ends_at(s, s->now + s->cluster->link[s->slowest].latency, 0, number);
+        set_free(s, resource_of_link(s, ring->link));
+        return ends_at(s, s->now + ring->latency, rank, number);
     }
-    const uint32_t *native = &s->native[(size_t)s->meets[at] * (size_t)s->ranks];
-    for (uint32_t r = 0; r < (uint32_t)s->ranks; r++)
-        DIST_TRY(complete(s, r, native[r]));
+    for (int m = 0; m < dist_native_group_of(&s->natives, meeting)->members; m++)
+        DIST_TRY(complete(s, member(s, meeting, m), dist_native_op(&s->natives, meeting, m)));
     return DIST_OK;
 }
 
@@ -266,7 +257,7 @@ static dist_status end(dist_simulation *s, uint32_t rank, uint32_t number)
     case DIST_OP_RECV:
         return complete(s, rank, number);
     case DIST_OP_NATIVE:
-        return end_native(s, number);
+        return end_native(s, rank, number);
     case DIST_OP_CALL:
         set_free(s, compute_of(rank));
         if (op->held < 0)

@@ -66,8 +66,8 @@ static void add_message(text_line *line, const dist_plan *plan, const dist_op *o
     if (op->staged)
         add_call(line, op);
     add_slice(line, plan, send ? op->src : op->dst);
-    add(line, " %s rank %d #%" PRIu32 " channel %u", send ? "to" : "from", op->peer, op->sequence,
-        op->channel);
+    add(line, " %s rank %d #%" PRIu32 " channel %u%s", send ? "to" : "from", op->peer, op->sequence,
+        op->channel, op->device ? " over the device wire" : "");
 }
 
 void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t size)
@@ -80,7 +80,7 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
         return;
     }
     if (op->kind == DIST_OP_NATIVE)
-        add(&line, " %s of %" PRIu64 " %s", native_names[op->native], op->count,
+        add(&line, "%s %s of %" PRIu64 " %s", op->device ? " team" : "", native_names[op->native], op->count,
             dist_type_name((dist_type)op->type));
     if (op->kind == DIST_OP_CALL)
         add_call(&line, op);
@@ -95,6 +95,8 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
         add(&line, updates ? " +=" : " =");
         add_slice(&line, plan, op->src);
     }
+    if (op->kind == DIST_OP_COPY && op->count > 0)
+        add(&line, ", a frame of %" PRIu64, op->count);
     if (op->kind == DIST_OP_DECODE && (op->frames > 1 || op->divisor > 1))
         add(&line, " of %" PRIu32 " frames / %" PRIu32, op->frames, op->divisor);
     if (op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND)
@@ -113,9 +115,16 @@ void dist_plan_write(const dist_plan *plan, FILE *file)
         fprintf(file, " in the group of rank %" PRIu32, plan->group - 1);
     fprintf(file, ": %s\n# %zu ops, %" PRIu64 " scratch bytes, hash %016" PRIx64 "\n", plan->label, plan->ops,
             dist_plan_bytes(plan, DIST_BUFFER_SCRATCH), dist_plan_hash(plan));
-    for (size_t b = 0; b < plan->buffers; b++)
-        fprintf(file, "# buffer %s: %s, %" PRIu64 " bytes\n", plan->buffer[b].name,
-                kinds[plan->buffer[b].kind], plan->buffer[b].bytes);
+    for (int m = 0; m < plan->teammates; m++)
+        fprintf(file, "%s %d%s", m ? "" : "# team:", plan->team[m], m + 1 < plan->teammates ? "" : "\n");
+    for (size_t b = 0; b < plan->buffers; b++) {
+        const dist_plan_buffer *buffer = &plan->buffer[b];
+        const char *memory = buffer->memory == DIST_MEMORY_CUDA     ? ", cuda"
+                             : buffer->memory == DIST_MEMORY_PINNED ? ", pinned"
+                                                                    : "";
+        fprintf(file, "# buffer %s: %s%s, %" PRIu64 " bytes\n", buffer->name, kinds[buffer->kind], memory,
+                buffer->bytes);
+    }
     for (size_t i = 0; i < plan->ops; i++) {
         char text[256];
         dist_op_format(plan, i, text, sizeof text);

@@ -79,7 +79,7 @@ static dist_status verify(dist_verifier *verifier)
     dist_status status = number_ops(verifier) ? check_all(verifier) : dist_verify_no_memory(verifier);
     free(verifier->first_op);
     free(verifier->meets);
-    free(verifier->native);
+    dist_natives_end(&verifier->natives);
     return status;
 }
 

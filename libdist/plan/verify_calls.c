@@ -212,6 +212,20 @@ static dist_status code(follower *f, const dist_plan *plan, const dist_op *op)
     return fill(f, plan, op->dst, value);
 }
 
+/* What ops that are no part of a pipeline leave behind may be a frame. */
+static dist_status copy(follower *f, const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    DIST_TRY(read_slice(f, plan, op->src));
+    for (size_t i = 0; op->count > 0 && i < f->found.count; i++) {
+        const dist_value *value = &f->found.item[i].value;
+        if (value->kind == DIST_VALUE_ELEMENTS ||
+            (value->kind == DIST_VALUE_FRAME && (f->found.count > 1 || value->position != 0)))
+            return dist_fault(plan, number, "checks its src, which is no whole frame");
+    }
+    return write_slice(f, plan, op->dst);
+}
+
 static dist_status local(void *state, int rank, uint32_t number)
 {
     follower *f = state;
@@ -221,8 +235,7 @@ static dist_status local(void *state, int rank, uint32_t number)
     case DIST_OP_CALL:
         return run_call(f, plan, number);
     case DIST_OP_COPY:
-        DIST_TRY(read_slice(f, plan, op->src));
-        return write_slice(f, plan, op->dst);
+        return copy(f, plan, number);
     case DIST_OP_ENCODE:
     case DIST_OP_DECODE:
         return code(f, plan, op);

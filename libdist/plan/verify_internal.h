@@ -1,5 +1,5 @@
 /* Shared by the files of the verifier: verify.c (driver), verify_shape.c, verify_messages.c, verify_races.c,
- * verify_run.c (order of execution), verify_values.c (what ops do to values), verify_lowrank.c (the same of PROJECT and
+ * verify_natives.c (collectives), verify_run.c (order of execution), verify_values.c (what ops do to values), verify_lowrank.c (the same of PROJECT and
  * EXPAND), verify_claims.c (inputs and outputs), verify_intervals.c, verify_sets.c. None of them uses hazard.h:
  * what the builder derived is what they check. */
 #ifndef DIST_PLAN_VERIFY_INTERNAL_H
@@ -16,13 +16,67 @@ typedef struct dist_domain {
                          void **state); /* *state is ended also when it fails */
     dist_status (*local)(void *state, int rank, uint32_t op);
     dist_status (*message)(void *state, int sender, uint32_t send, int receiver, uint32_t recv);
-    dist_status (*native)(void *state, size_t number); /* the n-th of all ranks */
+    dist_status (*native)(void *state, size_t number); /* a meeting */
     dist_status (*check)(void *state);                 /* when all ops are done */
     void (*end)(void *state);
 } dist_domain;
 
 extern const dist_domain dist_domain_values; /* verify_claims.c */
 extern const dist_domain dist_domain_calls;  /* verify_calls.c */
+
+/* ---- verify_natives.c: NATIVE ops that are one collective ---- */
+
+/* Who takes part: all ranks of the job (group 0), or a team. */
+typedef struct dist_native_group {
+    const int *member; /* NULL: member i is rank i */
+    int members;
+    int founder,
+        position; /* the lowest rank, with whose plan the others are compared, and its place among the members */
+    uint32_t first; /* meeting, or DIST_NO_OP */
+} dist_native_group;
+
+typedef struct dist_native_meeting {
+    uint32_t group;
+    uint32_t next; /* of the same group, or DIST_NO_OP */
+    size_t first;  /* into op: what member i does is at first + i */
+} dist_native_meeting;
+
+typedef struct dist_natives {
+    int ranks;
+    dist_native_group *group;
+    size_t groups, group_capacity;
+    dist_native_meeting *item;
+    size_t count, capacity;
+    uint32_t *op;
+    size_t ops, op_capacity;
+    uint32_t *team_of; /* [ranks] the group that is a rank's team; 0: none */
+} dist_natives;
+
+/* Overwrites *natives, which is to be ended also after a failure. DIST_ERR_PLAN when the plans' teams do not agree, or when a
+ * collective differs from that of another member or meets none. */
+dist_status dist_natives_match(dist_natives *natives, const dist_plan *const *plan, int ranks);
+void dist_natives_end(dist_natives *natives);
+
+static inline const dist_native_group *dist_native_group_of(const dist_natives *natives, size_t meeting)
+{
+    return &natives->group[natives->item[meeting].group];
+}
+
+static inline int dist_native_rank(const dist_natives *natives, size_t meeting, int member)
+{
+    const dist_native_group *group = dist_native_group_of(natives, meeting);
+    return group->member ? group->member[member] : member;
+}
+
+static inline uint32_t dist_native_op(const dist_natives *natives, size_t meeting, int member)
+{
+    return natives->op[natives->item[meeting].first + (size_t)member];
+}
+
+/* Where a rank is in the team of a plan; -1: nowhere. */
+int dist_team_position(const dist_plan *plan, int rank);
+
+/* ---- the verifier ---- */
 
 typedef struct dist_verifier {
     const dist_plan *const *plan;
@@ -32,10 +86,9 @@ typedef struct dist_verifier {
     int ranks;
     uint64_t element; /* bytes of one */
     size_t *first_op; /* [ranks + 1] ops of all ranks are numbered through from here */
-    /* Of each op of all ranks. SEND, RECV: the peer's op that it meets; NATIVE: how many went before. */
-    uint32_t *meets;
-    uint32_t *native; /* [natives * ranks] rank r's n-th NATIVE is at n * ranks + r */
-    size_t natives;
+    uint32_t
+        *meets; /* of each op of all ranks. SEND, RECV: the peer's op that it meets; NATIVE: the meeting */
+    dist_natives natives;
 } dist_verifier;
 
 /* DIST_ERR_PLAN with "rank 1 op 7 SEND ...: sentence". */
@@ -69,7 +122,7 @@ static inline bool dist_slices_overlap(dist_slice a, dist_slice b)
 
 dist_status dist_verify_contract(const dist_verifier *verifier);
 dist_status dist_verify_shape(const dist_verifier *verifier);
-/* Fills meets, native and natives. */
+/* Fills meets and natives. */
 dist_status dist_verify_messages(dist_verifier *verifier);
 dist_status dist_verify_races(const dist_verifier *verifier);
 dist_status dist_verify_run(const dist_verifier *verifier);
@@ -185,7 +238,7 @@ dist_status dist_values_write(dist_values *values, dist_doing d, dist_slice slic
 dist_status dist_values_project(dist_values *values, dist_doing d);
 dist_status dist_values_expand(dist_values *values, dist_doing d);
 
-/* Carry out a local op, a message, the n-th NATIVE of all ranks. */
+/* Carry out a local op, a message, a collective. */
 dist_status dist_values_local(dist_values *values, int rank, uint32_t op);
 dist_status dist_values_message(dist_values *values, int sender, uint32_t send, int receiver, uint32_t recv);
 dist_status dist_values_native(dist_values *values, size_t number);

@@ -1,7 +1,6 @@
 /* Which op of which rank each op meets. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "plan/verify_internal.h"
 
@@ -38,6 +37,8 @@ static dist_status fill_index(const dist_verifier *verifier, message_index *inde
         uint32_t sequences = 0;
         for (size_t i = 0; i < plan->ops; i++) {
             const dist_op *op = &plan->op[i];
+            if (op->kind == DIST_OP_NATIVE && op->device && sequences == 0)
+                sequences = 1; /* a team's collectives have a tag */
             if (!dist_op_is_message(op))
                 continue;
             size_t before = next[group_of(index, plan, op)]++;
@@ -71,14 +72,19 @@ static size_t channels_of(const dist_verifier *verifier)
     return (size_t)channels;
 }
 
-static dist_status check_size(const dist_verifier *verifier, const dist_plan *plan, size_t send, size_t recv)
+/* Both sides of a message agree on its size and its wire. */
+static dist_status check_pair(const dist_verifier *verifier, const dist_plan *plan, size_t send, size_t recv)
 {
     const dist_op *op = &plan->op[send];
     const dist_plan *peer = verifier->plan[op->peer];
     char text[256];
-    if (op->src.bytes == peer->op[recv].dst.bytes)
+    if (op->src.bytes == peer->op[recv].dst.bytes && op->device == peer->op[recv].device)
         return DIST_OK;
     dist_op_format(peer, recv, text, sizeof text);
+    if (op->device != peer->op[recv].device)
+        return dist_fault(plan, send, "%s over the device wire, but rank %d op %zu %s %s",
+                          op->device ? "goes" : "does not go", op->peer, recv, text,
+                          op->device ? "does not" : "does");
     return dist_fault(plan, send, "sends %" PRIu64 " bytes, but rank %d op %zu %s takes %" PRIu64,
                       op->src.bytes, op->peer, recv, text, peer->op[recv].dst.bytes);
 }
@@ -95,7 +101,7 @@ static dist_status match(dist_verifier *verifier, const message_index *index, co
                           send ? "from" : "to", plan->rank, op->channel);
     uint32_t partner = index->op[index->first[other] + op->sequence];
     verifier->meets[verifier->first_op[plan->rank] + i] = partner;
-    return send ? check_size(verifier, plan, i, partner) : DIST_OK;
+    return send ? check_pair(verifier, plan, i, partner) : DIST_OK;
 }
 
 static dist_status match_messages(dist_verifier *verifier)
@@ -115,61 +121,20 @@ static dist_status match_messages(dist_verifier *verifier)
     return status;
 }
 
-static bool same_collective(const dist_op *a, const dist_op *b)
+static dist_status match_natives(dist_verifier *verifier)
 {
-    if (a->native != b->native)
-        return false;
-    if (a->native == DIST_NATIVE_BARRIER)
-        return true;
-    return a->type == b->type && a->count == b->count &&
-           (!dist_op_reduces(a) || a->reduction == b->reduction) &&
-           (a->native != DIST_NATIVE_BROADCAST || a->peer == b->peer);
-}
-
-static size_t count_natives(const dist_plan *plan)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < plan->ops; i++)
-        count += plan->op[i].kind == DIST_OP_NATIVE;
-    return count;
-}
-
-static dist_status match_natives_of(dist_verifier *verifier, int rank)
-{
-    const dist_plan *plan = verifier->plan[rank], *zero = verifier->plan[0];
-    size_t ranks = (size_t)verifier->ranks, number = 0;
-    for (uint32_t i = 0; i < plan->ops; i++) {
-        if (plan->op[i].kind != DIST_OP_NATIVE)
-            continue;
-        if (number == verifier->natives)
-            return dist_fault(plan, i, "is collective number %zu of its rank; rank 0 has only %zu",
-                              number + 1, verifier->natives);
-        verifier->meets[verifier->first_op[rank] + i] = (uint32_t)number;
-        verifier->native[number * ranks + (size_t)rank] = i;
-        uint32_t first = verifier->native[number * ranks];
-        if (!same_collective(&plan->op[i], &zero->op[first])) {
-            char text[256];
-            dist_op_format(zero, first, text, sizeof text);
-            return dist_fault(plan, i, "differs from the collective that it meets, rank 0 op %" PRIu32 " %s",
-                              first, text);
-        }
-        number++;
-    }
-    if (number < verifier->natives)
-        return dist_fault(zero, verifier->native[number * ranks],
-                          "is collective number %zu of its rank; rank %d has only %zu", number + 1, rank,
-                          number);
+    dist_natives *natives = &verifier->natives;
+    DIST_TRY(dist_natives_match(natives, verifier->plan, verifier->ranks));
+    for (size_t n = 0; n < natives->count; n++)
+        for (int m = 0; m < dist_native_group_of(natives, n)->members; m++)
+            verifier
+                ->meets[verifier->first_op[dist_native_rank(natives, n, m)] + dist_native_op(natives, n, m)] =
+                (uint32_t)n;
     return DIST_OK;
 }
 
 dist_status dist_verify_messages(dist_verifier *verifier)
 {
     DIST_TRY(match_messages(verifier));
-    verifier->natives = count_natives(verifier->plan[0]);
-    verifier->native = calloc(verifier->natives * (size_t)verifier->ranks + 1, sizeof(uint32_t));
-    if (!verifier->native)
-        return dist_verify_no_memory(verifier);
-    for (int r = 0; r < verifier->ranks; r++)
-        DIST_TRY(match_natives_of(verifier, r));
-    return DIST_OK;
+    return match_natives(verifier);
 }

@@ -142,15 +142,15 @@ static dist_status touch(race_check *check, uint32_t op, dist_slice slice, bool 
     return DIST_OK;
 }
 
-/* A wire matches collectives by the order in which they start. Ops start in the order in which they become
- * ready, and by number when that is at once; so a collective must not be ready before the one before it is.
- */
+/* A wire matches collectives of the job by the order in which they start. Ops start in the order in which they become
+ * ready, and by number when that is at once; so a collective must not be ready before the one before it is. Those of a
+ * team are ordered by the device wire itself. */
 static dist_status check_natives(race_check *check)
 {
     const dist_plan *plan = check->plan;
     uint32_t last = DIST_NO_OP;
     for (uint32_t i = 0; i < plan->ops; i++) {
-        if (plan->op[i].kind != DIST_OP_NATIVE)
+        if (plan->op[i].kind != DIST_OP_NATIVE || plan->op[i].device)
             continue;
         for (uint32_t w = 0; last != DIST_NO_OP && w < plan->op[last].waits; w++)
             if (!ordered(check, plan->wait[plan->op[last].first_wait + w], i) && !ordered(check, last, i))

@@ -1,5 +1,5 @@
 /* Runs all ranks' plans together, in an order that their waits and a wire without buffers allow: a SEND and
- * its RECV are done together, once both can start; so are the n-th NATIVE ops of all ranks. What is left when
+ * its RECV are done together, once both can start; so are the NATIVE ops that are one collective. What is left when
  * nothing can start has no way to its end. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -76,7 +76,7 @@ static bool allocate(schedule *s)
     s->after = calloc(waits + 1, sizeof *s->after);
     s->phase = calloc(ops + 1, sizeof *s->phase);
     s->queue = calloc(ops + 1, sizeof *s->queue);
-    s->arrivals = calloc(v->natives + 1, sizeof *s->arrivals);
+    s->arrivals = calloc(v->natives.count + 1, sizeof *s->arrivals);
     return s->pending && s->first_after && s->after && s->phase && s->queue && s->arrivals;
 }
 
@@ -119,13 +119,14 @@ static dist_status arrive_at_message(schedule *s, ready_op at, const dist_op *op
 static dist_status arrive_at_native(schedule *s, ready_op at)
 {
     const dist_verifier *v = s->verifier;
-    size_t native = v->meets[number_of(s, at.rank, at.op)];
+    const size_t native = v->meets[number_of(s, at.rank, at.op)];
+    const int members = dist_native_group_of(&v->natives, native)->members;
     s->phase[number_of(s, at.rank, at.op)] = ARRIVED;
-    if (++s->arrivals[native] < v->ranks)
+    if (++s->arrivals[native] < members)
         return DIST_OK;
     DIST_TRY(v->domain->native(s->state, native));
-    for (int r = 0; r < v->ranks; r++)
-        complete(s, r, v->native[native * (size_t)v->ranks + (size_t)r]);
+    for (int m = 0; m < members; m++)
+        complete(s, dist_native_rank(&v->natives, native, m), dist_native_op(&v->natives, native, m));
     return DIST_OK;
 }
 
@@ -170,11 +171,12 @@ static dist_status explain(const schedule *s, int rank, uint32_t op)
     uint32_t meets = v->meets[number_of(s, rank, op)];
     if (dist_verify_op(v, rank, op)->kind != DIST_OP_NATIVE)
         return deadlock(s, rank, op, dist_verify_op(v, rank, op)->peer, meets);
-    int peer = 0; /* the first rank that has not come to the collective */
-    const uint32_t *native = &v->native[meets * (size_t)v->ranks];
-    while (s->phase[number_of(s, peer, native[peer])] == ARRIVED)
-        peer++;
-    return deadlock(s, rank, op, peer, native[peer]);
+    int m = 0; /* the first member that has not come to the collective */
+    while (s->phase[number_of(s, dist_native_rank(&v->natives, meets, m),
+                              dist_native_op(&v->natives, meets, m))] == ARRIVED)
+        m++;
+    return deadlock(s, rank, op, dist_native_rank(&v->natives, meets, m),
+                    dist_native_op(&v->natives, meets, m));
 }
 
 static dist_status run(schedule *s)

@@ -105,6 +105,9 @@ static dist_status check_message(const dist_plan *plan, size_t number)
         return dist_fault(plan, number, "its peer must be another rank of 0 to %d", plan->ranks - 1);
     if (op->channel >= plan->channels)
         return dist_fault(plan, number, "channel %u; there are %d", op->channel, plan->channels);
+    if (op->device && dist_team_position(plan, op->peer) < 0)
+        return dist_fault(plan, number, "goes over the device wire, but rank %d is not in the team",
+                          op->peer);
     return DIST_OK;
 }
 
@@ -112,7 +115,7 @@ static dist_status check_message(const dist_plan *plan, size_t number)
 static dist_status check_frames(const dist_plan *plan, size_t number, dist_slice encoded)
 {
     const dist_op *op = &plan->op[number];
-    const uint32_t frames = op->kind == DIST_OP_ENCODE ? 1 : op->frames;
+    const uint32_t frames = op->kind == DIST_OP_DECODE ? op->frames : 1;
     if (frames < 1 || frames > DIST_FRAMES_MOST)
         return dist_fault(plan, number, "%" PRIu32 " frames; it must be 1 to %d", frames, DIST_FRAMES_MOST);
     const uint64_t bytes = dist_codec_bytes(&plan->codec, op->count),
@@ -149,15 +152,33 @@ static dist_status check_state(const dist_plan *plan, size_t number)
     return DIST_OK;
 }
 
+static dist_status check_has_frames(const dist_plan *plan, size_t number)
+{
+    if (plan->codec.kind >= DIST_CODEC_POWERSGD || plan->codec.block == 0)
+        return dist_fault(plan, number, "the plan's codec has no frames");
+    return DIST_OK;
+}
+
+static dist_status check_copy(const dist_plan *plan, size_t number)
+{
+    const dist_op *op = &plan->op[number];
+    if (op->src.bytes != op->dst.bytes)
+        return dist_fault(plan, number, "dst has %" PRIu64 " bytes, src %" PRIu64, op->dst.bytes,
+                          op->src.bytes);
+    if (op->count > 0) {
+        DIST_TRY(check_has_frames(plan, number));
+        DIST_TRY(check_frames(plan, number, op->src));
+    }
+    return check_apart(plan, number);
+}
+
 static dist_status check_codec(const dist_plan *plan, size_t number)
 {
     const dist_op *op = &plan->op[number];
     const bool encode = op->kind == DIST_OP_ENCODE;
-    const dist_codec *codec = &plan->codec;
     if (op->type != DIST_FLOAT32 && op->type != DIST_FLOAT16 && op->type != DIST_BFLOAT16)
         return dist_fault(plan, number, "codecs do not take type number %u", op->type);
-    if (codec->kind >= DIST_CODEC_POWERSGD || codec->block == 0)
-        return dist_fault(plan, number, "the plan's codec has no frames");
+    DIST_TRY(check_has_frames(plan, number));
     if (!encode && op->divisor == 0)
         return dist_fault(plan, number, "divides by 0");
     DIST_TRY(check_elements(plan, number, encode ? "src" : "dst", encode ? op->src : op->dst, 1));
@@ -208,9 +229,24 @@ static dist_status check_native_slice(const dist_plan *plan, size_t number, cons
     return check_elements(plan, number, which, slice, copies);
 }
 
+/* Whether one side is the rank's own part of the other. Whoever reduces and scatters in place keeps its part where it is. */
+static bool in_place(const dist_op *op, uint64_t position)
+{
+    switch ((dist_native)op->native) {
+    case DIST_NATIVE_ALL_REDUCE:
+        return op->src.offset == op->dst.offset; /* in place, or in two buffers */
+    case DIST_NATIVE_ALL_GATHER:
+        return op->src.offset == op->dst.offset + position * op->src.bytes;
+    case DIST_NATIVE_REDUCE_SCATTER: /* MPI would put the result at the beginning */
+        return op->device && op->dst.offset == op->src.offset + position * op->dst.bytes;
+    default:
+        return false;
+    }
+}
+
 static dist_status check_native(const dist_plan *plan, size_t number)
 {
-    uint64_t ranks = (uint64_t)plan->ranks;
+    const uint64_t ranks = (uint64_t)(plan->op[number].device ? plan->teammates : plan->ranks);
     const struct {
         uint64_t dst, src; /* how many times count elements */
     } copies[] = {
@@ -222,6 +258,9 @@ static dist_status check_native(const dist_plan *plan, size_t number)
     const dist_op *op = &plan->op[number];
     if (op->native > DIST_NATIVE_BARRIER)
         return dist_fault(plan, number, "there is no collective number %u", op->native);
+    const int position = op->device ? dist_team_position(plan, plan->rank) : plan->rank;
+    if (position < 0)
+        return dist_fault(plan, number, "is of a team that rank %d is not in", plan->rank);
     if (op->native == DIST_NATIVE_BARRIER)
         return DIST_OK; /* whatever its slices are */
     DIST_TRY(check_type(plan, number));
@@ -229,12 +268,9 @@ static dist_status check_native(const dist_plan *plan, size_t number)
     DIST_TRY(check_native_slice(plan, number, "src", op->src, copies[op->native].src));
     if (op->native == DIST_NATIVE_BROADCAST && (op->peer < 0 || op->peer >= plan->ranks))
         return dist_fault(plan, number, "root %d is not a rank", op->peer);
-    if (op->native == DIST_NATIVE_ALL_REDUCE && op->src.offset == op->dst.offset)
-        return DIST_OK; /* in place, or in two buffers */
-    if (op->native == DIST_NATIVE_ALL_GATHER &&
-        op->src.offset == op->dst.offset + (uint64_t)plan->rank * op->src.bytes)
-        return DIST_OK;
-    return check_apart(plan, number);
+    if (op->native == DIST_NATIVE_BROADCAST && op->device && dist_team_position(plan, op->peer) < 0)
+        return dist_fault(plan, number, "root %d is not in the team", op->peer);
+    return in_place(op, (uint64_t)position) ? DIST_OK : check_apart(plan, number);
 }
 
 static dist_status check_kind(const dist_plan *plan, size_t number)
@@ -250,10 +286,7 @@ static dist_status check_kind(const dist_plan *plan, size_t number)
         DIST_TRY(check_elements(plan, number, "src", op->src, 1));
         return check_apart(plan, number);
     case DIST_OP_COPY:
-        if (op->src.bytes != op->dst.bytes)
-            return dist_fault(plan, number, "dst has %" PRIu64 " bytes, src %" PRIu64, op->dst.bytes,
-                              op->src.bytes);
-        return check_apart(plan, number);
+        return check_copy(plan, number);
     case DIST_OP_DIVIDE:
         if (op->divisor == 0)
             return dist_fault(plan, number, "divides by 0");

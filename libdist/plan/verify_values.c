@@ -126,6 +126,12 @@ static bool holds_elements(dist_value value)
     return value.kind == DIST_VALUE_ELEMENTS || value.kind == DIST_VALUE_FACTOR;
 }
 
+/* Whether one decodes what the other encodes. */
+static bool same_codec(const dist_plan *a, const dist_plan *b)
+{
+    return a->codec.kind == b->codec.kind && a->codec.block == b->codec.block;
+}
+
 /* Between slices of one rank or of two. */
 static dist_status move(dist_values *values, doing from, dist_slice src, doing to, dist_slice dst)
 {
@@ -143,6 +149,26 @@ static dist_status move(dist_values *values, doing from, dist_slice src, doing t
                               dst.offset + item->begin, to.plan->buffer[dst.buffer].name, element);
     }
     return dist_values_write(values, to, dst, &values->left);
+}
+
+/* A frame that is checked before it is copied is one, whole, of so many elements. */
+static dist_status run_copy(dist_values *values, doing d)
+{
+    const dist_op *op = op_of(d);
+    if (op->count == 0)
+        return move(values, d, op->src, d, op->dst);
+    DIST_TRY(dist_values_read(values, d, op->src, &values->bytes));
+    const dist_value first = values->bytes.item[0].value;
+    if (values->bytes.count > 1 || first.kind != DIST_VALUE_FRAME || first.position != 0)
+        return dist_fault(d.plan, d.op, "checks its src, which is no whole frame");
+    const dist_frame *frame = &values->frame[first.source];
+    const dist_op *encode = &frame->plan->op[frame->op];
+    if (!same_codec(d.plan, frame->plan) || encode->count != op->count)
+        return dist_fault(d.plan, d.op,
+                          "checks a frame of %" PRIu64 " elements, but rank %d op %" PRIu32
+                          " encoded %" PRIu64 " or has another codec",
+                          op->count, frame->plan->rank, frame->op, encode->count);
+    return move(values, d, op->src, d, op->dst);
 }
 
 static void swap(dist_intervals *a, dist_intervals *b)
@@ -241,7 +267,6 @@ static dist_status open_frame(dist_values *values, doing d, const dist_intervals
 {
     const dist_op *op = op_of(d);
     const dist_value first = bytes->item[0].value;
-    const dist_codec *mine = &d.plan->codec;
     if (first.kind != DIST_VALUE_UNDEFINED && (first.kind != DIST_VALUE_FRAME || first.position != 0))
         return dist_fault(d.plan, d.op, "src does not begin with the first byte of an encoded frame");
     if (bytes->count > 1)
@@ -254,9 +279,7 @@ static dist_status open_frame(dist_values *values, doing d, const dist_intervals
     }
     const dist_frame *frame = &values->frame[first.source];
     const dist_op *encode = &frame->plan->op[frame->op];
-    const dist_codec *theirs = &frame->plan->codec;
-    if (mine->kind != theirs->kind || mine->block != theirs->block || encode->count != op->count ||
-        encode->type != op->type)
+    if (!same_codec(d.plan, frame->plan) || encode->count != op->count || encode->type != op->type)
         return dist_fault(d.plan, d.op,
                           "decodes %" PRIu64 " elements, but rank %d op %" PRIu32 " encoded %" PRIu64
                           " or has another codec",
@@ -294,7 +317,7 @@ dist_status dist_values_local(dist_values *values, int rank, uint32_t number)
     case DIST_OP_REDUCE:
         return run_reduce(values, d);
     case DIST_OP_COPY:
-        return move(values, d, op->src, d, op->dst);
+        return run_copy(values, d);
     case DIST_OP_DIVIDE:
         return run_divide(values, d);
     case DIST_OP_ENCODE:
@@ -316,28 +339,35 @@ dist_status dist_values_message(dist_values *values, int sender, uint32_t send, 
     return move(values, from, op_of(from)->src, to, op_of(to)->dst);
 }
 
-static doing native_of(const dist_values *values, size_t number, int rank)
+/* What member m does in a collective. */
+static doing native_of(const dist_values *values, size_t number, int m)
 {
     const dist_verifier *v = values->verifier;
-    return (doing){v->plan[rank], v->native[number * (size_t)v->ranks + (size_t)rank]};
+    return (doing){v->plan[dist_native_rank(&v->natives, number, m)], dist_native_op(&v->natives, number, m)};
 }
 
-/* The sum of every rank's src; each rank takes its part of it, or all. */
+static int members_of(const dist_values *values, size_t number)
+{
+    return dist_native_group_of(&values->verifier->natives, number)->members;
+}
+
+/* The sum of every member's src; each takes its part of it, or all. */
 static dist_status native_reduce(dist_values *values, size_t number, bool scatter)
 {
+    const int members = members_of(values, number);
     doing d = native_of(values, number, 0);
     dist_type type = (dist_type)op_of(d)->type;
     dist_intervals *total = &values->left, *part = &values->right;
     DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, type, total));
-    for (int r = 1; r < values->verifier->ranks; r++) {
-        d = native_of(values, number, r);
+    for (int m = 1; m < members; m++) {
+        d = native_of(values, number, m);
         DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, type, part));
         DIST_TRY(add_lists(values, d, total, part));
         swap(total, &values->sum);
     }
-    for (int r = 0; r < values->verifier->ranks; r++) {
-        d = native_of(values, number, r);
-        uint64_t bytes = op_of(d)->dst.bytes, begin = scatter ? (uint64_t)r * bytes : 0;
+    for (int m = 0; m < members; m++) {
+        d = native_of(values, number, m);
+        uint64_t bytes = op_of(d)->dst.bytes, begin = scatter ? (uint64_t)m * bytes : 0;
         if (!dist_intervals_read(total, begin, begin + bytes, part))
             return no_memory(values);
         DIST_TRY(dist_values_write(values, d, op_of(d)->dst, part));
@@ -347,17 +377,18 @@ static dist_status native_reduce(dist_values *values, size_t number, bool scatte
 
 static dist_status native_gather(dist_values *values, size_t number)
 {
+    const int members = members_of(values, number);
     uint64_t bytes = op_of(native_of(values, number, 0))->src.bytes;
     dist_intervals *all = &values->sum, *part = &values->left;
     all->count = 0;
-    for (int r = 0; r < values->verifier->ranks; r++) {
-        doing d = native_of(values, number, r);
+    for (int m = 0; m < members; m++) {
+        doing d = native_of(values, number, m);
         DIST_TRY(dist_values_read_elements(values, d, op_of(d)->src, (dist_type)op_of(d)->type, part));
-        if (!dist_intervals_write(all, (uint64_t)r * bytes, part, &values->spare))
+        if (!dist_intervals_write(all, (uint64_t)m * bytes, part, &values->spare))
             return no_memory(values);
     }
-    for (int r = 0; r < values->verifier->ranks; r++) {
-        doing d = native_of(values, number, r);
+    for (int m = 0; m < members; m++) {
+        doing d = native_of(values, number, m);
         DIST_TRY(dist_values_write(values, d, op_of(d)->dst, all));
     }
     return DIST_OK;
@@ -365,12 +396,16 @@ static dist_status native_gather(dist_values *values, size_t number)
 
 static dist_status native_broadcast(dist_values *values, size_t number)
 {
-    int root = op_of(native_of(values, number, 0))->peer;
-    doing from = native_of(values, number, root);
+    const dist_natives *natives = &values->verifier->natives;
+    const int root = op_of(native_of(values, number, 0))->peer;
+    int at = 0; /* the root is a member: verify_shape.c */
+    while (dist_native_rank(natives, number, at) != root)
+        at++;
+    doing from = native_of(values, number, at);
     DIST_TRY(dist_values_read_elements(values, from, op_of(from)->dst, (dist_type)op_of(from)->type,
                                        &values->left));
-    for (int r = 0; r < values->verifier->ranks; r++) {
-        doing to = native_of(values, number, r);
+    for (int m = 0; m < members_of(values, number); m++) {
+        doing to = native_of(values, number, m);
         DIST_TRY(dist_values_write(values, to, op_of(to)->dst, &values->left));
     }
     return DIST_OK;

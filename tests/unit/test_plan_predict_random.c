@@ -14,11 +14,13 @@
 
 #include "plan/predict.h"
 
-enum { RANKS = 5, LINKS = 4, OPS = 64, STEPS = 40, CASES = 3000 };
+enum { RANKS = 5, LINKS = 4, OPS = 64, STEPS = 40, CASES = 3000, GROUPS = 3 };
 
 typedef struct test_case {
     int ranks;
     dist_plan *plan[RANKS];
+    int member[GROUPS][RANKS], members[GROUPS]; /* of all ranks in order, and of teams in any */
+    int team[RANKS];                            /* of each rank; 0: none */
     dist_cluster cluster;
     dist_cluster_link link[LINKS];
     int route[RANKS][RANKS];
@@ -47,6 +49,7 @@ static int find_route(const void *user, int from, int to, double *latency)
 typedef struct step {
     enum { MESSAGE, LOCAL, CALLED, COLLECTIVE } kind;
     int from, to, channel; /* from: also the rank of a local op or call */
+    int group;             /* of a collective */
     dist_slice dst, src;
     double cost;
 } step;
@@ -69,6 +72,7 @@ static step pick_step(int ranks, bool coarse)
     s.from = (int)pick((unsigned)ranks);
     s.to = (int)pick((unsigned)ranks);
     s.channel = (int)pick(DIST_CHANNELS);
+    s.group = (int)pick(GROUPS);
     s.dst = pick_slice(bytes);
     s.src = pick_slice(bytes);
     s.cost = pick_time(coarse);
@@ -77,7 +81,7 @@ static step pick_step(int ranks, bool coarse)
     return s;
 }
 
-static void emit(const step *s, dist_plan *plan)
+static void emit(const test_case *c, const step *s, dist_plan *plan)
 {
     if (s->kind == MESSAGE && plan->rank == s->from)
         dist_plan_send(plan, s->channel, s->to, s->src);
@@ -92,9 +96,10 @@ static void emit(const step *s, dist_plan *plan)
             plan, &(dist_stage_call){
                       .cost = s->cost, .dst = s->dst, .src = s->src, .state = {.buffer = DIST_NO_BUFFER}});
     }
-    if (s->kind == COLLECTIVE)
-        dist_plan_native(plan, s->channel ? DIST_NATIVE_ALL_REDUCE : DIST_NATIVE_BROADCAST, DIST_FLOAT32,
-                         DIST_SUM, 0, s->dst.bytes / 4, s->dst, s->dst);
+    if (s->kind == COLLECTIVE && (s->group == 0 || c->team[plan->rank] == s->group))
+        (s->group ? dist_plan_native_team : dist_plan_native)(
+            plan, s->channel ? DIST_NATIVE_ALL_REDUCE : DIST_NATIVE_BROADCAST, DIST_FLOAT32, DIST_SUM,
+            c->member[s->group][0], s->dst.bytes / 4, s->dst, s->dst);
 }
 
 static void make_cluster(test_case *c, bool coarse)
@@ -115,21 +120,55 @@ static void make_cluster(test_case *c, bool coarse)
                                 .reduce_rate = coarse ? rates[pick(4)] : 11};
 }
 
+static void make_teams(test_case *c)
+{
+    for (int r = 0; r < c->ranks; r++) {
+        c->member[0][c->members[0]++] = r;
+        c->team[r] = (int)pick(GROUPS);
+    }
+    for (int g = 1; g < GROUPS; g++) {
+        for (int r = 0; r < c->ranks; r++)
+            if (c->team[r] == g) { /* at any place among those that there are */
+                const int at = (int)pick((unsigned)++c->members[g]);
+                c->member[g][c->members[g] - 1] = c->member[g][at];
+                c->member[g][at] = r;
+            }
+        if (c->members[g] == 1)
+            c->team[c->member[g][0]] = 0;
+    }
+}
+
+/* The step of `list`; of a collective, the one whose turn it is: they keep their order. */
+static const step *turn(const step *list, const step *original, size_t i)
+{
+    size_t before = 0;
+    if (list[i].kind != COLLECTIVE)
+        return &list[i];
+    for (size_t k = 0; k < i; k++)
+        before += list[k].kind == COLLECTIVE && list[k].group == list[i].group;
+    for (;; original++)
+        if (original->kind == COLLECTIVE && original->group == list[i].group && before-- == 0)
+            return original;
+}
+
 /* All ranks take the same steps in the same order, which cannot deadlock; with `disorder`, each in
  * an order a little different from that of the rank before. */
 static void make_case(test_case *c, bool coarse, bool disorder)
 {
-    step list[STEPS];
+    step list[STEPS], original[STEPS];
     memset(c, 0, sizeof *c);
     c->ranks = 1 + (int)pick(RANKS);
     size_t steps = 1 + pick(STEPS);
     make_cluster(c, coarse);
+    make_teams(c);
     for (size_t i = 0; i < steps; i++)
-        list[i] = pick_step(c->ranks, coarse);
+        original[i] = list[i] = pick_step(c->ranks, coarse);
     for (int r = 0; r < c->ranks; r++) {
         c->plan[r] = dist_plan_create(r, c->ranks, "random");
         assert_non_null(c->plan[r]);
         dist_plan_add_buffer(c->plan[r], DIST_BUFFER_USER, 128, "data");
+        if (c->team[r])
+            dist_plan_set_team(c->plan[r], c->member[c->team[r]], c->members[c->team[r]]);
         for (size_t i = 0; disorder && i + 4 < steps; i += 1 + pick(4)) {
             step first = list[i];
             size_t other = i + 1 + pick(4);
@@ -137,7 +176,7 @@ static void make_case(test_case *c, bool coarse, bool disorder)
             list[other] = first;
         }
         for (size_t i = 0; i < steps; i++)
-            emit(&list[i], c->plan[r]);
+            emit(c, turn(list, original, i), c->plan[r]);
         assert_int_equal(dist_plan_finish(c->plan[r]), DIST_OK);
     }
 }
@@ -153,12 +192,27 @@ typedef struct reference {
     uint64_t bytes[LINKS];
     uint64_t messages[LINKS];
     double busy[LINKS];
-    int slowest;
+    int link[GROUPS]; /* that collectives take */
+    double latency[GROUPS];
 } reference;
 
 static const dist_op *op_of(const reference *f, int r, size_t i)
 {
     return &f->c->plan[r]->op[i];
+}
+
+static int group_of(const reference *f, int r, size_t i)
+{
+    return op_of(f, r, i)->device ? f->c->team[r] : 0;
+}
+
+/* Whether rank `other` takes part in op i of rank r, a SEND or NATIVE. */
+static bool takes_part(const reference *f, int r, size_t i, int other)
+{
+    const dist_op *op = op_of(f, r, i);
+    const int group = group_of(f, r, i);
+    return op->kind == DIST_OP_NATIVE ? group == 0 || f->c->team[other] == group
+                                      : op->kind == DIST_OP_SEND && other == op->peer;
 }
 
 /* The op of rank `other` that op i of rank r meets. */
@@ -168,9 +222,10 @@ static size_t partner(const reference *f, int r, size_t i, int other)
     size_t number = 0, found = 0;
     if (op->kind == DIST_OP_NATIVE) {
         for (size_t k = 0; k < i; k++)
-            number += op_of(f, r, k)->kind == DIST_OP_NATIVE;
+            number += op_of(f, r, k)->kind == DIST_OP_NATIVE && op_of(f, r, k)->device == op->device;
         for (size_t k = 0; k < f->c->plan[other]->ops; k++)
-            if (op_of(f, other, k)->kind == DIST_OP_NATIVE && found++ == number)
+            if (op_of(f, other, k)->kind == DIST_OP_NATIVE && op_of(f, other, k)->device == op->device &&
+                found++ == number)
                 return k;
     }
     for (size_t k = 0; k < f->c->plan[other]->ops; k++) {
@@ -183,15 +238,15 @@ static size_t partner(const reference *f, int r, size_t i, int other)
     return 0;
 }
 
-/* 0 .. LINKS - 1: links; then compute and engine of each rank; -1: RECVs and the collectives of ranks but 0 just
- * follow. */
+/* 0 .. LINKS - 1: links; then compute and engine of each rank; -1: RECVs and the collectives of members but the first
+ * just follow. */
 static int resource_of(const reference *f, int r, size_t i)
 {
     const dist_op *op = op_of(f, r, i);
     if (op->kind == DIST_OP_SEND)
         return f->c->route[r][op->peer];
     if (op->kind == DIST_OP_NATIVE)
-        return r == 0 ? f->slowest : -1;
+        return r == f->c->member[group_of(f, r, i)][0] ? f->link[group_of(f, r, i)] : -1;
     if (op->kind == DIST_OP_RECV)
         return -1;
     return LINKS + 2 * r + (op->kind == DIST_OP_CALL);
@@ -200,10 +255,9 @@ static int resource_of(const reference *f, int r, size_t i)
 /* When all that op i meets is ready, its time; else -1. */
 static double ready_together(const reference *f, int r, size_t i)
 {
-    const dist_op *op = op_of(f, r, i);
     double latest = f->ready[r][i];
     for (int other = 0; other < f->c->ranks; other++) {
-        if (op->kind == DIST_OP_NATIVE || (op->kind == DIST_OP_SEND && other == op->peer)) {
+        if (takes_part(f, r, i, other)) {
             size_t k = partner(f, r, i, other);
             if (f->state[other][k] != READY)
                 return -1;
@@ -218,25 +272,35 @@ static double over(uint64_t bytes, double rate)
     return rate > 0 ? (double)bytes / rate : 0;
 }
 
+static void count_bytes(reference *f, int link, uint64_t bytes)
+{
+    f->bytes[link] += bytes;
+    f->messages[link]++;
+    f->busy[link] += over(bytes, f->c->link[link].bandwidth);
+}
+
 static void begin_op(reference *f, int r, size_t i)
 {
     const dist_op *op = op_of(f, r, i);
     int link = resource_of(f, r, i);
     uint64_t bytes = op->kind == DIST_OP_SEND ? op->src.bytes : op->dst.bytes;
     double rate = op->kind == DIST_OP_COPY ? f->c->cluster.copy_rate : f->c->cluster.reduce_rate;
+    const int group = group_of(f, r, i), members = f->c->members[group];
+    if (op->kind == DIST_OP_NATIVE && group > 0)
+        bytes -= bytes / (uint64_t)members;
     if (op->kind == DIST_OP_NATIVE && op->native == DIST_NATIVE_ALL_REDUCE)
         bytes *= 2;
-    if (link < LINKS) {
+    for (int m = 0; op->kind == DIST_OP_NATIVE && group > 0 && m < members; m++)
+        count_bytes(f, f->c->route[f->c->member[group][m]][f->c->member[group][(m + 1) % members]], bytes);
+    if (link < LINKS && (op->kind == DIST_OP_SEND || group == 0))
+        count_bytes(f, link, bytes);
+    if (link < LINKS)
         rate = f->c->link[link].bandwidth;
-        f->bytes[link] += bytes;
-        f->messages[link]++;
-        f->busy[link] += over(bytes, rate);
-    }
     f->state[r][i] = RUNS;
     f->start[r][i] = f->now;
     f->end[r][i] = f->now + (op->kind == DIST_OP_CALL ? op->cost : over(bytes, rate));
     for (int other = 0; other < f->c->ranks; other++)
-        if (op->kind == DIST_OP_NATIVE || (op->kind == DIST_OP_SEND && other == op->peer)) {
+        if (takes_part(f, r, i, other)) {
             size_t k = partner(f, r, i, other);
             f->start[other][k] = f->now;
         }
@@ -282,18 +346,19 @@ static void end_op(reference *f, int r, size_t i)
     }
 }
 
-static void end_native(reference *f, size_t i)
+static void end_native(reference *f, int r, size_t i)
 {
-    if (f->state[0][i] == RUNS) {
-        f->state[0][i] = LANDS;
-        f->end[0][i] = f->now + f->c->link[f->slowest].latency;
+    if (f->state[r][i] == RUNS) {
+        f->state[r][i] = LANDS;
+        f->end[r][i] = f->now + f->latency[group_of(f, r, i)];
         return;
     }
-    for (int other = 0; other < f->c->ranks; other++) {
-        size_t k = partner(f, 0, i, other);
-        f->state[other][k] = DONE;
-        f->end[other][k] = f->now;
-    }
+    for (int other = 0; other < f->c->ranks; other++)
+        if (takes_part(f, r, i, other)) {
+            size_t k = partner(f, r, i, other);
+            f->state[other][k] = DONE;
+            f->end[other][k] = f->now;
+        }
 }
 
 /* Ends what ends now, and makes ready what waited for it. */
@@ -305,7 +370,7 @@ static bool end_ops(reference *f)
             const dist_plan *plan = f->c->plan[r];
             bool waits = false, runs = f->state[r][i] == RUNS || f->state[r][i] == LANDS;
             if (runs && f->end[r][i] <= f->now) {
-                plan->op[i].kind == DIST_OP_NATIVE ? end_native(f, i) : end_op(f, r, i);
+                plan->op[i].kind == DIST_OP_NATIVE ? end_native(f, r, i) : end_op(f, r, i);
                 any = true;
             }
             for (uint32_t w = 0; w < plan->op[i].waits; w++)
@@ -319,18 +384,29 @@ static bool end_ops(reference *f)
     return any;
 }
 
+static void offer_link(reference *f, int group, bool first, int link, double latency)
+{
+    double rate = f->c->link[link].bandwidth, least = f->c->link[f->link[group]].bandwidth;
+    rate = rate > 0 ? rate : HUGE_VAL;
+    least = least > 0 ? least : HUGE_VAL;
+    if (first || rate < least || (!(rate > least) && latency > f->latency[group])) {
+        f->link[group] = link;
+        f->latency[group] = latency;
+    }
+}
+
 /* False: nothing runs and ops are left. */
 static bool refer(reference *f, const test_case *c)
 {
     memset(f, 0, sizeof *f);
     f->c = c;
-    for (int l = 1; l < LINKS; l++) {
-        const dist_cluster_link *a = &c->link[l], *b = &c->link[f->slowest];
-        double rate = a->bandwidth > 0 ? a->bandwidth : HUGE_VAL,
-               least = b->bandwidth > 0 ? b->bandwidth : HUGE_VAL;
-        if (rate < least || (!(rate > least) && a->latency > b->latency))
-            f->slowest = l;
-    }
+    for (int l = 0; l < LINKS; l++)
+        offer_link(f, 0, l == 0, l, c->link[l].latency);
+    for (int g = 1; g < GROUPS; g++)
+        for (int m = 0; m < c->members[g]; m++) {
+            const int a = c->member[g][m], b = c->member[g][(m + 1) % c->members[g]];
+            offer_link(f, g, m == 0, c->route[a][b], c->latency[a][b]);
+        }
     for (;;) {
         double next = HUGE_VAL;
         bool left = false;
@@ -426,9 +502,10 @@ static void test_random_plans_against_a_reference(void **state)
 {
     (void)state;
     static test_case c;
-    int deadlocks = 0, queued = 0;
+    int deadlocks = 0, queued = 0, teams = 0;
     for (int i = 0; i < CASES; i++) {
         make_case(&c, i % 3 != 0, i % 2);
+        teams += c.members[1] > 1 || c.members[2] > 1;
         check_case(&c, i, &deadlocks, &queued);
         for (int r = 0; r < c.ranks; r++)
             dist_plan_destroy(c.plan[r]);
@@ -436,6 +513,7 @@ static void test_random_plans_against_a_reference(void **state)
     /* the cases are of both kinds, and ops had to queue */
     assert_in_range(deadlocks, 30, CASES / 2);
     assert_in_range(queued, 5000, INT32_MAX);
+    assert_in_range(teams, CASES / 4, CASES);
 }
 
 int main(void)
