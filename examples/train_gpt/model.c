@@ -45,7 +45,7 @@ static void place_gradients(const gpt_config *config, gpt_block_gradients *gradi
     gradients->norm1 = take(arena, rows * width);
 }
 
-static size_t place_activations(const gpt_config *config, gpt_activations *a, float *base)
+size_t gpt_activations_place(const gpt_config *config, gpt_activations *a, float *base)
 {
     const size_t rows = config->batch * config->context, width = config->width;
     struct arena arena = {.base = base};
@@ -75,12 +75,12 @@ bool gpt_activations_create(gpt_activations *activations, const gpt_config *conf
     if (split)
         activations->gradients = calloc(config->layers, sizeof *activations->gradients);
     if (activations->blocks && (activations->gradients || !split))
-        activations->arena = calloc(place_activations(config, activations, NULL), sizeof *activations->arena);
+        activations->arena = calloc(gpt_activations_place(config, activations, NULL), sizeof *activations->arena);
     if (!activations->arena) {
         gpt_activations_destroy(activations);
         return false;
     }
-    place_activations(config, activations, activations->arena);
+    gpt_activations_place(config, activations, activations->arena);
     return true;
 }
 

@@ -97,6 +97,8 @@ bool gpt_weights_create(gpt_model *model, const gpt_config *config);
  * are kept. False when memory runs out; then nothing is left allocated. */
 bool gpt_activations_create(gpt_activations *activations, const gpt_config *config, bool split);
 void gpt_activations_destroy(gpt_activations *activations);
+/* Where activations lie from `base` on; NULL: nowhere yet. Returns how many floats they take. */
+size_t gpt_activations_place(const gpt_config *config, gpt_activations *activations, float *base);
 /* Random first weights, the same for the same seed. */
 void gpt_model_initialize(gpt_model *model, uint64_t seed);
 
