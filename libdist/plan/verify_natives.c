@@ -66,9 +66,10 @@ static dist_status join_team(dist_natives *natives, const dist_plan *plan)
                          plan->rank, plan->teammates, group->founder, group->members);
     for (int m = 0; m < group->members; m++)
         if (plan->team[m] != group->member[m])
-            return dist_fail(DIST_ERR_PLAN,
-                             "rank %d of the team of rank %d is %d in the plan of rank %d and %d in its own",
-                             m, plan->rank, group->member[m], group->founder, plan->team[m]);
+            return dist_fail(
+                DIST_ERR_PLAN,
+                "member %d of a team is rank %d in the plan of rank %d, but rank %d in that of rank %d", m,
+                group->member[m], group->founder, plan->team[m], plan->rank);
     return DIST_OK;
 }
 

@@ -160,6 +160,29 @@ static inline void set_coded(plan_set *set, int ranks)
     set_finish(set);
 }
 
+/* Four ranks in two teams, {0, 2} and {3, 1} in this order, each of which sums in place. Rank r: 0 NATIVE reduce-scatter, 1
+ * NATIVE all-gather, 2 NATIVE broadcast of element 1 of the sum by the first member, 3 NATIVE all-reduce of a word of
+ * scratch. */
+static inline void set_teams(plan_set *set)
+{
+    static const int team[2][2] = {{0, 2}, {3, 1}};
+    set_begin(set, 4, 4, 16);
+    for (int r = 0; r < 4; r++) {
+        dist_plan *plan = set->plan[r];
+        const int *mine = team[r % 2];
+        const dist_slice data = elements(DATA, 0, 4), part = elements(DATA, r == mine[1] ? 2 : 0, 2),
+                         none = dist_slice_of(DIST_NO_BUFFER, 0, 0), word = elements(SCRATCH, 0, 1);
+        set->input[r].group = set->output[r].group = r % 2 + 1;
+        dist_plan_set_team(plan, mine, 2);
+        dist_plan_native_team(plan, DIST_NATIVE_REDUCE_SCATTER, DIST_FLOAT32, DIST_SUM, 0, 2, part, data);
+        dist_plan_native_team(plan, DIST_NATIVE_ALL_GATHER, DIST_FLOAT32, DIST_SUM, 0, 2, data, part);
+        dist_plan_native_team(plan, DIST_NATIVE_BROADCAST, DIST_FLOAT32, DIST_SUM, mine[0], 1,
+                              elements(DATA, 1, 1), none);
+        dist_plan_native_team(plan, DIST_NATIVE_ALL_REDUCE, DIST_FLOAT32, DIST_SUM, 0, 1, word, word);
+    }
+    set_finish(set);
+}
+
 /* Takes one wait out of a finished plan; `number` counts from the op's first. */
 static inline void delete_wait(dist_plan *plan, size_t op, uint32_t number)
 {
@@ -199,6 +222,8 @@ static inline void delete_op(dist_plan *plan, size_t victim)
         }
         op->first_wait = first;
         op->waits = (uint32_t)count - first;
+        if (op->kind == DIST_OP_NATIVE && op->device && plan->sequences == 0)
+            plan->sequences = 1;
         if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV) {
             op->sequence = sequence[op->channel * 2 + op->kind][op->peer]++;
             plan->sequences = plan->sequences > op->sequence ? plan->sequences : op->sequence + 1;

@@ -291,6 +291,86 @@ static void test_native_waits_for_all_and_takes_the_slowest_link(void **state)
     end(&s);
 }
 
+static void team_native(set *s, int rank, dist_native kind, uint64_t dst, uint64_t src)
+{
+    const int *team = s->plan[rank]->team;
+    dist_plan_native_team(s->plan[rank], kind, DIST_FLOAT32, DIST_SUM, team[0], (dst < src ? dst : src) / 4,
+                          at(0, dst), src ? at(100, src) : none);
+}
+
+/* Four ranks on a line, in teams {0, 1} and {3, 2}; the way back from 1 to 0 is slow. */
+static void begin_teams(set *s)
+{
+    begin(s, 4, (double[]){1, 2, 1}, 2);
+    s->cluster->link[1].bandwidth = 1;
+    for (int r = 0; r < 4; r++)
+        dist_plan_set_team(s->plan[r], r < 2 ? (int[]){0, 1} : (int[]){3, 2}, 2);
+}
+
+static void test_a_teams_native_takes_the_slowest_link_of_its_ring(void **state)
+{
+    (void)state;
+    set s;
+    begin_teams(&s);
+    call(&s, 1, 3, 0, at(0, 8), none);
+    for (int r = 0; r < 4; r++)
+        team_native(&s, r, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    native(&s, 0, DIST_NATIVE_BARRIER, 0);
+    for (int r = 1; r < 4; r++)
+        native(&s, r, DIST_NATIVE_BARRIER, 0);
+    expect_done(&s);
+    expect_op(&s, 0, 0, 3, 12); /* 8 bytes at 1 byte/s, and a latency of 1 */
+    expect_op(&s, 1, 1, 3, 12);
+    expect_op(&s, 2, 0, 0, 5); /* at 2 bytes/s, and without waiting for the other team */
+    expect_op(&s, 3, 0, 0, 5);
+    for (int l = 0; l < 6; l++)
+        assert_int_equal(s.prediction.link[l].bytes, l / 2 == 1 ? 0 : 8);
+    equal(s.prediction.link[0].busy, 4);
+    equal(s.prediction.link[1].busy, 8);
+    end(&s);
+}
+
+/* The half that a member has, or that goes to the other: of an all-reduce twice. */
+static void test_the_bytes_of_a_teams_natives(void **state)
+{
+    (void)state;
+    static const struct {
+        dist_native kind;
+        uint64_t dst, src, bytes;
+    } cases[] = {{DIST_NATIVE_ALL_REDUCE, 16, 16, 16},
+                 {DIST_NATIVE_REDUCE_SCATTER, 8, 16, 8},
+                 {DIST_NATIVE_ALL_GATHER, 16, 8, 8},
+                 {DIST_NATIVE_BROADCAST, 16, 0, 8},
+                 {DIST_NATIVE_BARRIER, 0, 0, 0}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        set s;
+        begin_teams(&s);
+        for (int r = 2; r < 4; r++)
+            team_native(&s, r, cases[c].kind, cases[c].dst, cases[c].src);
+        expect_done(&s);
+        expect_op(&s, 2, 0, 0, (double)cases[c].bytes / 2 + 1);
+        expect_op(&s, 3, 0, 0, (double)cases[c].bytes / 2 + 1);
+        assert_int_equal(s.prediction.link[4].bytes, cases[c].bytes);
+        assert_int_equal(s.prediction.link[5].bytes, cases[c].bytes);
+        assert_int_equal(s.prediction.link[0].messages + s.prediction.link[2].messages, 0);
+        end(&s);
+    }
+}
+
+static void test_a_team_of_one_takes_no_time(void **state)
+{
+    (void)state;
+    set s;
+    begin(&s, 2, (double[]){1}, 2);
+    dist_plan_set_team(s.plan[1], (int[]){1}, 1);
+    call(&s, 1, 1, 0, at(0, 8), none);
+    team_native(&s, 1, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    expect_done(&s);
+    expect_op(&s, 1, 1, 1, 1);
+    assert_int_equal(s.prediction.link[0].messages + s.prediction.link[1].messages, 0);
+    end(&s);
+}
+
 static void test_plans_without_ops(void **state)
 {
     (void)state;
@@ -340,6 +420,41 @@ static void test_deadlocks_name_who_waits_for_whom(void **state)
                  "data[0+8] for rank 1, whose op 1 NATIVE");
 }
 
+static void test_teams_that_do_not_fit_together(void **state)
+{
+    (void)state;
+    set s;
+    begin_teams(&s);
+    team_native(&s, 3, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    expect_error(&s, DIST_ERR_PLAN, "is collective number 1 of its team; rank 2 has only 0");
+    begin_teams(&s);
+    for (int r = 2; r < 4; r++)
+        team_native(&s, r, DIST_NATIVE_ALL_REDUCE, 4 * (uint64_t)r, 4 * (uint64_t)r);
+    expect_error(&s, DIST_ERR_PLAN, "differs from the collective that it meets, rank 2 op 0 NATIVE team");
+    begin_teams(&s);
+    dist_plan_set_team(s.plan[3], (int[]){2, 3}, 2);
+    expect_error(&s, DIST_ERR_PLAN,
+                 "member 0 of a team is rank 3 in the plan of rank 2, but rank 2 in that of");
+    begin_teams(&s);
+    team_native(&s, 3, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    dist_plan_set_team(s.plan[2], (int[]){2}, 1);
+    expect_error(&s, DIST_ERR_PLAN, "the team of rank 3 has rank 2, whose plan is of another team or none");
+    begin(&s, 1, NULL, 0);
+    native(&s, 0, DIST_NATIVE_ALL_REDUCE, 2);
+    s.plan[0]->op[0].device = true;
+    expect_error(&s, DIST_ERR_PLAN, "is of the team, but the plan has none");
+    begin_teams(&s);
+    native(&s, 0, DIST_NATIVE_BROADCAST, 2);
+    team_native(&s, 0, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    team_native(&s, 1, DIST_NATIVE_ALL_REDUCE, 8, 8);
+    for (int r = 1; r < 4; r++)
+        native(&s, r, DIST_NATIVE_BROADCAST, 2);
+    expect_error(
+        &s, DIST_ERR_PLAN,
+        "deadlock with 6 ops left: rank 0 waits at op 0 NATIVE broadcast of 2 float32 data[0+8] = data[0+8] "
+        "for rank 1, whose op 1 NATIVE broadcast");
+}
+
 static void test_plans_that_do_not_fit_together(void **state)
 {
     (void)state;
@@ -386,6 +501,10 @@ int main(void)
         cmocka_unit_test(test_codec_ops_take_the_time_of_their_values),
         cmocka_unit_test(test_peak_of_what_calls_hold),
         cmocka_unit_test(test_native_waits_for_all_and_takes_the_slowest_link),
+        cmocka_unit_test(test_a_teams_native_takes_the_slowest_link_of_its_ring),
+        cmocka_unit_test(test_the_bytes_of_a_teams_natives),
+        cmocka_unit_test(test_a_team_of_one_takes_no_time),
+        cmocka_unit_test(test_teams_that_do_not_fit_together),
         cmocka_unit_test(test_plans_without_ops),
         cmocka_unit_test(test_deadlocks_name_who_waits_for_whom),
         cmocka_unit_test(test_plans_that_do_not_fit_together),
