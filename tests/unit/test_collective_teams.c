@@ -1,16 +1,12 @@
 /* All-reduces of device memory: proven with the device wire inside sites and without, before and after they are staged, on 1
  * to 4 sites of 1 to 4 ranks; and what crosses between sites is the same. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <string.h>
+#include "plan_sets.h"
 
 #include "collective/collective.h"
+#include "plan/embed.h"
 #include "plan/predict.h"
 #include "plan/stage.h"
+#include "topology/group.h"
 
 enum { MOST = 16, SITES = 4 };
 
@@ -227,11 +223,229 @@ static void test_bytes_inside(void **state)
     }
 }
 
+/* ---- faults ---- */
+
+typedef enum fault {
+    ONE_LEAVES_OUT,
+    ONE_HAS_ANOTHER_ORDER,
+    ONE_TAKES_THE_JOB,
+    ONE_HAS_ANOTHER_ROOT,
+    ALL_HAVE_ANOTHER_ROOT,
+    ALL_TAKE_FEWER,
+    ONE_IS_BESIDE_ITS_PLACE,
+    FAULTS
+} fault;
+
+static bool is_broadcast(const dist_op *op)
+{
+    return op->kind == DIST_OP_NATIVE && op->native == DIST_NATIVE_BROADCAST;
+}
+
+/* One element less for each member. */
+static void take_fewer(dist_op *op, uint64_t members)
+{
+    op->count--;
+    op->dst.bytes -= 4 * (op->native == DIST_NATIVE_ALL_GATHER ? members : 1);
+    if (!is_broadcast(op))
+        op->src.bytes -= 4 * (op->native == DIST_NATIVE_REDUCE_SCATTER ? members : 1);
+}
+
+/* False: not for this op. */
+static bool plant_in_one(dist_plan *plan, size_t number, fault kind)
+{
+    dist_op *op = &plan->op[number];
+    int *team = plan->team, first = team[0], last = team[plan->teammates - 1];
+    switch (kind) {
+    case ONE_LEAVES_OUT:
+        delete_op(plan, number);
+        return true;
+    case ONE_HAS_ANOTHER_ORDER:
+        team[0] = last;
+        team[plan->teammates - 1] = first;
+        return true;
+    case ONE_TAKES_THE_JOB:
+        op->device = false;
+        return true;
+    case ONE_HAS_ANOTHER_ROOT:
+        op->peer = op->peer == first ? last : first;
+        return is_broadcast(op);
+    default:
+        op->dst.offset = op->dst.offset ? op->dst.offset - 4 : 4;
+        return true;
+    }
+}
+
+/* The collective in which a member does what op `number` of `plan` is part of. */
+static dist_op *meets(const job *j, const dist_plan *plan, size_t number, int rank)
+{
+    size_t before = 0;
+    for (size_t i = 0; i < number; i++)
+        before += plan->op[i].device;
+    dist_op *op = j->plan[rank]->op;
+    for (; !op->device || before-- > 0; op++)
+        ;
+    return op;
+}
+
+static bool plant(job *j, int rank, size_t number, fault kind)
+{
+    dist_plan *plan = j->plan[rank];
+    if (kind != ALL_HAVE_ANOTHER_ROOT && kind != ALL_TAKE_FEWER)
+        return plant_in_one(plan, number, kind);
+    if (kind == ALL_HAVE_ANOTHER_ROOT && !is_broadcast(&plan->op[number]))
+        return false;
+    for (int m = 0; m < plan->teammates; m++) {
+        dist_op *op = meets(j, plan, number, plan->team[m]);
+        if (kind == ALL_TAKE_FEWER)
+            take_fewer(op, (uint64_t)plan->teammates);
+        else
+            op->peer = op->peer == plan->team[0] ? plan->team[1] : plan->team[0];
+    }
+    return true;
+}
+
+static void job_begin(job *j, const char *cluster, uint64_t count, const char *codec)
+{
+    *j = (job){.spec = {.type = DIST_FLOAT32, .count = count, .in_place = true, .window_bytes = 64 << 10}};
+    complete_spec(&j->spec, codec);
+    assert_int_equal(dist_topology_describe(&j->topology, cluster), DIST_OK);
+    j->spec.topology = j->topology;
+    j->ranks = j->topology->ranks;
+    make_plans(j, true);
+}
+
+static void job_end(job *j)
+{
+    end_plans(j);
+    dist_topology_destroy(j->topology);
+}
+
+/* In every collective of rank 0 or 1, which are a team. */
+static int find_faults(const char *cluster, uint64_t count, const char *codec, fault kind, int rank)
+{
+    int found = 0;
+    for (size_t number = 0, ops = 1; number < ops; number++) {
+        job j;
+        dist_contract contract;
+        job_begin(&j, cluster, count, codec);
+        ops = j.plan[rank]->ops;
+        assert_int_equal(dist_contract_begin(&contract, &j.spec), DIST_OK);
+        if (j.plan[rank]->op[number].device && plant(&j, rank, number, kind)) {
+            if (dist_verify((const dist_plan *const *)j.plan, j.ranks, &contract) != DIST_ERR_PLAN)
+                fail_msg("%s: fault %d of rank %d op %zu is not found", cluster, kind, rank, number);
+            found++;
+        }
+        dist_contract_end(&contract);
+        job_end(&j);
+    }
+    return found;
+}
+
+static void test_faults_are_found(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < FAULTS; kind++)
+        for (int rank = 0; rank < 2; rank++) {
+            int found =
+                find_faults("2x2", 65535, "int8", (fault)kind, rank);      /* the last chunk is not whole */
+            found += find_faults("3,1", 20000, "none", (fault)kind, rank); /* one rail for three ranks */
+            found += find_faults("3", 1000, "none", (fault)kind, rank);
+            assert_in_range(found, 5, 1000);
+        }
+}
+
+/* ---- groups ---- */
+
+/* Ranks 0, 1, 4, 5 and 2, 3, 6, 7 of two sites of four, each with teams of its own. */
+static void plan_groups(job *j, dist_topology *const group[2], const int member[2][4])
+{
+    for (int g = 0; g < 2; g++)
+        for (int m = 0; m < 4; m++) {
+            const int r = member[g][m];
+            dist_spec spec = j->spec;
+            spec.topology = group[g];
+            spec.rank = m;
+            spec.team = true;
+            assert_int_equal(dist_collective_plan(&j->plan[r], &spec), DIST_OK);
+            assert_int_equal(dist_plan_embed(j->plan[r], member[g], 8), DIST_OK);
+            assert_int_equal(j->plan[r]->team[0], r / 2 * 2);
+            assert_int_equal(j->plan[r]->team[1], r / 2 * 2 + 1);
+            int roots = 0;
+            for (size_t i = 0; i < j->plan[r]->ops; i++) /* ranks of the job, too */
+                if (is_broadcast(&j->plan[r]->op[i])) {
+                    assert_int_equal(j->plan[r]->op[i].peer / 2, r / 2);
+                    roots++;
+                }
+            assert_true(roots > 0);
+        }
+}
+
+static void test_groups_have_teams_of_their_own(void **state)
+{
+    (void)state;
+    static const int member[2][4] = {{0, 1, 4, 5}, {2, 3, 6, 7}};
+    dist_topology *group[2];
+    dist_claim input[8], output[8];
+    job j = {.spec = {.type = DIST_FLOAT32, .count = 1001, .in_place = true}, .ranks = 8};
+    complete_spec(&j.spec, "int8");
+    assert_int_equal(dist_topology_describe(&j.topology, "2x4"), DIST_OK);
+    for (int g = 0; g < 2; g++)
+        assert_int_equal(dist_topology_group(&group[g], j.topology, member[g], 4), DIST_OK);
+    plan_groups(&j, group, member);
+    for (int r = 0; r < 8; r++) {
+        input[r] = output[r] = (dist_claim){.rank = r, .count = 1001, .group = r / 2 % 2 + 1};
+        output[r].from = -1;
+    }
+    const dist_contract contract = {
+        .type = DIST_FLOAT32, .input = input, .inputs = 8, .output = output, .outputs = 8, .divisor = 1};
+    if (dist_verify((const dist_plan *const *)j.plan, 8, &contract) != DIST_OK)
+        fail_msg("%s", dist_last_error());
+    j.plan[6]->team[1] = 5; /* of the other group */
+    assert_int_equal(dist_verify((const dist_plan *const *)j.plan, 8, &contract), DIST_ERR_PLAN);
+    job_end(&j);
+    for (int g = 0; g < 2; g++)
+        dist_topology_destroy(group[g]);
+}
+
+/* ---- print ---- */
+
+static void test_what_is_printed(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"# team: 2 3\n",
+                                         "# buffer data: user, cuda, 4000 bytes\n",
+                                         "# buffer frames: scratch, cuda, ",
+                                         "# buffer h:frames: scratch, pinned, ",
+                                         "NATIVE team all-reduce of 1000 float32 data[0+4000] = data[0+4000]",
+                                         "NATIVE team broadcast of ",
+                                         ", a frame of "};
+    static char text[1 << 16];
+    job j;
+    job_begin(&j, "2x2", 1000, "int8");
+    assert_int_equal(dist_plan_stage(&j.plan[2], (dist_memory[]){DIST_MEMORY_CUDA}, false), DIST_OK);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    dist_plan_write(j.plan[2], file);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++)
+        if (!strstr(text, wanted[w]))
+            fail_msg("'%s' is not in\n%s", wanted[w], text);
+    job_end(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),  cmocka_unit_test(test_averages),     cmocka_unit_test(test_minima),
-        cmocka_unit_test(test_large), cmocka_unit_test(test_bytes_inside),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_averages),
+        cmocka_unit_test(test_minima),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_bytes_inside),
+        cmocka_unit_test(test_faults_are_found),
+        cmocka_unit_test(test_groups_have_teams_of_their_own),
+        cmocka_unit_test(test_what_is_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
