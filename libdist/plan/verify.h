@@ -30,11 +30,13 @@ typedef struct dist_contract {
 
 /* Checks `ranks` plans (plan[r] is rank r's):
  *   shape     slices lie inside their buffers, waits point backwards, sizes of src and dst agree, codec sizes are right;
- *   messages  every SEND meets exactly one RECV (same peer, channel, sequence) of the same size, in op order;
+ *   messages  every SEND meets exactly one RECV (same peer, channel, sequence) of the same size and wire, in op order;
+ *   natives   the members of each team agree on who they are, and all members of the job, and of each team, on each of its
+ *             collectives, in op order;
  *   races     two ops of a rank that touch the same bytes, one of them writing, are ordered by their waits;
  *   order     short plans (dist_plan_is_short) run to their end op after op, too;
  *   deadlock  everything runs to its end when no SEND completes before its RECV has started (rendezvous);
- *   values    run symbolically, every output holds what the contract says;
+ *   values    run symbolically, every output holds what the contract says; a frame that is checked is one;
  *   memory    scratch is within the limit.
  * DIST_OK, or DIST_ERR_PLAN with a sentence that names rank, op and what is wrong; DIST_ERR_MEMORY. Blocking, no MPI. */
 dist_status dist_verify(const dist_plan *const *plan, int ranks, const dist_contract *contract);

@@ -254,6 +254,25 @@ static void teams_that_wait_for_each_other(void **state)
                  "for rank 1, whose op 1 NATIVE broadcast", "waits for op 0 NATIVE team broadcast", NULL);
 }
 
+static void a_member_that_does_not_come(void **state)
+{
+    (void)state;
+    plan_set set;
+    set_begin(&set, 2, 4, 16);
+    for (int r = 0; r < 2; r++) {
+        const dist_slice data = elements(DATA, 0, 4);
+        dist_plan_set_team(set.plan[r], (int[]){1, 0}, 2);
+        if (r == 1)
+            dist_plan_recv(set.plan[r], DIST_CHANNEL_INSIDE, 0, data);
+        dist_plan_native_team(set.plan[r], DIST_NATIVE_ALL_REDUCE, DIST_FLOAT32, DIST_SUM, 0, 4, data, data);
+        if (r == 0)
+            dist_plan_send(set.plan[r], DIST_CHANNEL_INSIDE, 1, data);
+    }
+    set_finish(&set);
+    expect_fault(&set, "deadlock with 4 ops left", "rank 0 waits at op 0 NATIVE team",
+                 "for rank 1, whose op 1 NATIVE", "waits for op 0 RECV", NULL);
+}
+
 static void waits_of_a_teams_collective(void **state)
 {
     (void)state;
@@ -359,6 +378,65 @@ static void frames_need_a_codec_that_has_them(void **state)
     expect_fault(&set, "rank 0 op 0 COPY", "the plan's codec has no frames", NULL);
 }
 
+/* Two stages, one microbatch. Rank 0: 0 F, 1 ENCODE, 2 SEND, 3 RECV, 4 B. Rank 1: 0 RECV, 1 COPY, 2 DECODE, 3 F, 4 B, 5 SEND. */
+static void set_pipeline(plan_set *set)
+{
+    const dist_slice none = dist_slice_of(DIST_NO_BUFFER, 0, 0), values = elements(DATA, 0, CODED),
+                     gradient = elements(SCRATCH, 128, CODED), frame = dist_slice_of(SCRATCH, 0, CODED_BYTES),
+                     copy = dist_slice_of(SCRATCH, 256, CODED_BYTES);
+    set_begin(set, 2, CODED, 1024);
+    dist_plan *a = set->plan[0], *b = set->plan[1];
+    for (int r = 0; r < 2; r++)
+        assert_int_equal(dist_codec_parse("int8:block=16", DIST_SIMD_SCALAR, &set->plan[r]->codec), DIST_OK);
+    dist_plan_call(a,
+                   &(dist_stage_call){.kind = DIST_CALL_FORWARD, .dst = values, .src = none, .state = none});
+    dist_plan_encode(a, DIST_FLOAT32, frame, values, none, 0, 0);
+    dist_plan_send(a, DIST_CHANNEL_ACROSS, 1, frame);
+    dist_plan_recv(b, DIST_CHANNEL_ACROSS, 0, frame);
+    dist_plan_append(
+        b, &(dist_op){.kind = DIST_OP_COPY, .count = CODED, .dst = copy, .src = frame, .state = none});
+    dist_plan_decode(b, DIST_FLOAT32, values, copy, 1, 1, false);
+    dist_plan_call(b, &(dist_stage_call){
+                          .kind = DIST_CALL_FORWARD, .stage = 1, .dst = none, .src = values, .state = none});
+    dist_plan_call(
+        b, &(dist_stage_call){
+               .kind = DIST_CALL_BACKWARD, .stage = 1, .dst = gradient, .src = none, .state = values});
+    dist_plan_send(b, DIST_CHANNEL_ACROSS, 0, gradient);
+    dist_plan_recv(a, DIST_CHANNEL_ACROSS, 1, gradient);
+    dist_plan_call(
+        a, &(dist_stage_call){.kind = DIST_CALL_BACKWARD, .dst = none, .src = gradient, .state = none});
+    set_finish(set);
+}
+
+static void verify_pipeline(plan_set *set, const char *fault)
+{
+    static const int rank_of[] = {0, 1};
+    const dist_call_contract contract = {.stages = 2, .microbatches = 1, .rank_of = rank_of};
+    const dist_status status = dist_verify_calls((const dist_plan *const *)set->plan, 2, &contract);
+    assert_int_equal(status, fault ? DIST_ERR_PLAN : DIST_OK);
+    if (fault && !strstr(dist_last_error(), fault))
+        fail_msg("'%s' is not in '%s'", fault, dist_last_error());
+    set_end(set);
+}
+
+static void frames_of_pipelines(void **state)
+{
+    (void)state;
+    plan_set set;
+    set_pipeline(&set);
+    verify_pipeline(&set, NULL);
+    set_pipeline(&set);
+    set.plan[0]->op[2].src = dist_slice_of(DATA, 0, CODED_BYTES); /* sends what should be encoded */
+    verify_pipeline(&set, "rank 1 op 1 COPY");
+    set_pipeline(&set);
+    set.plan[0]->op[2].src = dist_slice_of(DATA, 0, CODED_BYTES);
+    set.plan[1]->op[1].count = 0; /* nobody checks it, so that only the values are wrong */
+    verify_pipeline(&set, "rank 1 op 3 CALL");
+    set_pipeline(&set);
+    set.plan[0]->op[1].dst.offset = 4; /* sends a frame from its second word on */
+    verify_pipeline(&set, "a frame of 20: checks its src, which is no whole frame");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,10 +451,12 @@ int main(void)
         cmocka_unit_test(parts_are_in_the_order_of_the_team),
         cmocka_unit_test(a_teams_collectives_may_start_in_any_order),
         cmocka_unit_test(teams_that_wait_for_each_other),
+        cmocka_unit_test(a_member_that_does_not_come),
         cmocka_unit_test(waits_of_a_teams_collective),
         cmocka_unit_test(messages_over_the_device_wire),
         cmocka_unit_test(frames_are_checked_whole),
         cmocka_unit_test(frames_need_a_codec_that_has_them),
+        cmocka_unit_test(frames_of_pipelines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
