@@ -73,7 +73,8 @@ void *gpt_device_allocate(gpt_device *device, size_t bytes)
 
 void gpt_device_free(void *memory)
 {
-    cudaFree(memory);
+    if (memory) /* a call would take hold of a device */
+        cudaFree(memory);
 }
 
 void *gpt_device_pin(gpt_device *device, size_t bytes)
@@ -86,7 +87,8 @@ void *gpt_device_pin(gpt_device *device, size_t bytes)
 
 void gpt_device_unpin(void *memory)
 {
-    cudaFreeHost(memory);
+    if (memory)
+        cudaFreeHost(memory);
 }
 
 void gpt_device_copy(gpt_device *device, void *to, const void *from, size_t bytes)

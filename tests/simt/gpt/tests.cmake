@@ -10,3 +10,16 @@ function(gpt_on_a_cpu target)
                                                  "${examples}/train_gpt_cuda")
     target_link_libraries(${target} PRIVATE CBLAS::CBLAS)
 endfunction()
+
+# The program itself, beside train_gpt: the same losses, and checkpoints of each other.
+if(TARGET train_gpt AND NOT DIST_SANITIZE)
+    add_executable(simt_train_gpt_cuda "${PROJECT_SOURCE_DIR}/examples/train_gpt_cuda/main.c")
+    gpt_on_a_cpu(simt_train_gpt_cuda)
+    target_link_libraries(simt_train_gpt_cuda PRIVATE simt dist_static MPI::MPI_C Threads::Threads m)
+    target_compile_definitions(simt_train_gpt_cuda PRIVATE GPT_PROGRAM="train_gpt_cuda")
+    set_target_properties(simt_train_gpt_cuda PROPERTIES COMPILE_OPTIONS "${options};-O2" CXX_EXTENSIONS OFF
+                                                         RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests/bin")
+    dist_test(simt/train_gpt_cuda simt 300 "${CMAKE_CURRENT_LIST_DIR}/train_gpt_cuda.sh" $<TARGET_FILE:train_gpt>
+              $<TARGET_FILE:simt_train_gpt_cuda>)
+    set_tests_properties(simt/train_gpt_cuda PROPERTIES PROCESSORS 2)
+endif()
