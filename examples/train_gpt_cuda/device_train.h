@@ -21,6 +21,7 @@ typedef struct gpt_device_trainer {
     gpt_device_adamw optimizer;
     gpt_window window;
     unsigned char *tokens; /* on the device: inputs, then targets, of the pass at hand */
+    dist_parameter *list;  /* the model's parameters as libdist is told of them */
     dist_data_parallel *averages;
     float *gradients; /* on the device, in the order of the weights */
     size_t done;      /* steps, by jobs before this one */

@@ -1,6 +1,6 @@
 #include "device_train.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "agree.h"
 #include "dump.h"
@@ -17,29 +17,24 @@ static bool well(gpt_device_trainer *t, dist_status status)
     return status >= 0 && device;
 }
 
-/* Gradients are where the averages are: on the device. */
+/* Gradients are device pointers: libdist finds out by itself. */
 static dist_status register_parameters(gpt_device_trainer *t)
 {
     const gpt_model *model = &t->model.host;
-    dist_parameter *list = calloc(model->parameters_count, sizeof *list);
-    dist_status status = DIST_ERR_MEMORY;
-    for (size_t i = 0; list && i < model->parameters_count; i++) {
+    for (size_t i = 0; i < model->parameters_count; i++) {
         t->model.gradients[i] = t->gradients + (model->parameters[i].weight - model->weights);
-        list[i] = (dist_parameter){.name = model->parameters[i].name,
-                                   .gradient = t->model.gradients[i],
-                                   .count = model->parameters[i].count,
-                                   .type = DIST_FLOAT32,
-                                   .rows = model->parameters[i].rows};
+        t->list[i] = (dist_parameter){.name = model->parameters[i].name,
+                                      .gradient = t->model.gradients[i],
+                                      .count = model->parameters[i].count,
+                                      .type = DIST_FLOAT32,
+                                      .rows = model->parameters[i].rows};
     }
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
     options.algo = t->options->algo;
     options.codec = t->options->codec;
     options.bucket_bytes = t->options->bucket;
     options.accumulate = (int)t->options->accumulate;
-    if (list)
-        status = dist_data_parallel_create(t->context, list, model->parameters_count, &options, &t->averages);
-    free(list);
-    return status;
+    return dist_data_parallel_create(t->context, t->list, model->parameters_count, &options, &t->averages);
 }
 
 bool gpt_device_trainer_start(gpt_device_trainer *t)

@@ -36,10 +36,12 @@ static bool allocate(gpt_device_trainer *t)
     const size_t tokens = 2 * batch * options->context;
     if (!gpt_device_model_create(&t->model, &t->device, &config))
         return false;
+    t->list = calloc(t->model.host.parameters_count, sizeof *t->list);
     t->tokens = gpt_device_allocate(&t->device, tokens);
     t->gradients = gpt_device_allocate(&t->device, t->model.host.weights_count * sizeof *t->gradients);
     return gpt_device_adamw_create(&t->optimizer, &t->model, options->weight_decay) &&
-           gpt_window_create(&t->window, &t->device, options->steps, parts * tokens) && allocate_dumped(t);
+           gpt_window_create(&t->window, &t->device, options->steps, parts * tokens) && allocate_dumped(t) &&
+           t->list;
 }
 
 bool gpt_device_trainer_allocate(gpt_device_trainer *t, int number, char *sentence, size_t sentence_size)
@@ -63,6 +65,7 @@ void gpt_device_trainer_destroy(gpt_device_trainer *t)
     gpt_device_free(t->gradients);
     gpt_device_free(t->tokens);
     free(t->dumped);
+    free(t->list);
     gpt_device_close(&t->device);
     gpt_text_destroy(&t->text);
     *t = (gpt_device_trainer){0};

@@ -23,3 +23,9 @@ if(TARGET train_gpt AND NOT DIST_SANITIZE)
               $<TARGET_FILE:simt_train_gpt_cuda>)
     set_tests_properties(simt/train_gpt_cuda PROPERTIES PROCESSORS 2)
 endif()
+
+# The same on a GPU, where there is one.
+if(TARGET train_gpt AND TARGET train_gpt_kernels)
+    dist_test(examples/train_gpt_cuda examples 300 "${CMAKE_CURRENT_LIST_DIR}/train_gpt_cuda.sh"
+              $<TARGET_FILE:train_gpt> $<TARGET_FILE:train_gpt_cuda>)
+endif()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# train_gpt_cuda with its kernels run on a CPU, against train_gpt: the same losses within rounding, the same fields in
-# the report, checkpoints that the other one loads, and gradients dumped alike.
+# train_gpt_cuda, on a GPU or with its kernels run on a CPU, against train_gpt: the same losses within rounding, the
+# same fields in the report, checkpoints that the other one loads, and gradients dumped alike.
 #
 #   tests/simt/gpt/train_gpt_cuda.sh TRAIN_GPT TRAIN_GPT_CUDA
 set -eu
@@ -49,6 +49,13 @@ same_options() { # BASE SITES RANKS OPTION...
     near loss_curve "$base.gpu" "$base.cpu" 2e-5
 }
 
+code=0
+"$mpirun" 1 "$gpu" --quiet --steps 1 --batch 1 --layers 1 --width 4 --context 4 >"$work/output" 2>&1 || code=$?
+if [ $code = 77 ]; then
+    grep '^train_gpt_cuda: no CUDA device' "$work/output" || exit 1
+    exit 77
+fi
+
 same_options one a 1 --steps 6 --untied --dump-gradients "$work/dump" --dump-step 3
 same_options two a,b 2 --steps 12 --algo hier --codec none --validate 5
 near validation_loss two.gpu two.cpu 2e-5
@@ -77,8 +84,8 @@ codec='--algo hier --codec int4'
     train from_gpu "$cpu" a,b 2 --steps 9 $codec --load "$work/gpu.checkpoint"
     train whole9 "$cpu" a,b 2 --steps 9 $codec
 }
-near loss_last from_cpu whole 1e-5
-near loss_last from_gpu whole9 1e-5
+near loss_last from_cpu whole 1e-4
+near loss_last from_gpu whole9 1e-4
 
 train again "$cpu" a 1 --steps 6 --untied --dump-gradients "$work/dump.cpu" --dump-step 3
 for file in dump dump.cpu; do
