@@ -62,9 +62,20 @@ static dist_status judge_member(const dist_nccl_wire *wire, const dist_nccl_step
     return DIST_OK;
 }
 
+/* The leader must not be rounds ahead of a member that has not yet read an earlier verdict. */
+static bool all_have_come(const dist_nccl_wire *wire)
+{
+    for (int l = 0; l < wire->links; l++)
+        if (wire->fare[l].round != wire->round)
+            return false;
+    return true;
+}
+
 static dist_status judge(const dist_nccl_wire *wire, const dist_nccl_step *step, const round_state *state)
 {
     dist_status status = state->own;
+    if (step->all && !all_have_come(wire))
+        return DIST_IN_PROGRESS;
     if (status < 0)
         return dist_fail(status, "%s", state->text);
     for (int l = 0; l < wire->links; l++) {
@@ -79,6 +90,8 @@ static dist_status judge(const dist_nccl_wire *wire, const dist_nccl_step *step,
 
 static dist_status too_late(const dist_nccl_wire *wire, const dist_nccl_step *step, const round_state *state)
 {
+    if (state->own < 0)
+        return dist_fail(state->own, "%s", state->text);
     if (state->own == DIST_IN_PROGRESS)
         return dist_fail(DIST_ERR_TIMEOUT,
                          "%s: NCCL was not ready in time; a rank may be missing or unreachable "

@@ -130,10 +130,10 @@ void dist_nccl_end(const dist_nccl_wire *wire, const dist_nccl_comm *comm, int c
 void dist_nccl_free(dist_nccl_wire *wire, bool links)
 {
     dist_nccl_release_abandoned(wire);
-    if (wire->word)
-        wire->cuda->release(wire->word);
     if (wire->stream)
         wire->cuda->stream_destroy(wire->stream);
+    if (wire->word)
+        wire->cuda->release(wire->word);
     for (int l = 0; wire->link && l < wire->links; l++)
         free(wire->link[l].queue);
     if (links)

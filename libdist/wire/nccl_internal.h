@@ -149,6 +149,7 @@ typedef struct dist_nccl_step {
     void *argument;
     uint64_t check; /* DIST_ERR_MISMATCH where it differs */
     const char *what;
+    bool all; /* the verdict waits for all members, also where one has failed */
 } dist_nccl_step;
 dist_status dist_nccl_agree(struct dist_nccl_wire *wire, const dist_nccl_step *step,
                             const dist_patience *patience);

@@ -176,7 +176,8 @@ static dist_status connect_members(dist_nccl_wire *wire, make_job *job, uint64_t
                                    const dist_patience *patience)
 {
     const uint64_t round = wire->round;
-    const dist_nccl_step first = {prepare, job, check, what}, second = {make, job, check, what};
+    const dist_nccl_step first = {prepare, job, check, what, true};
+    const dist_nccl_step second = {make, job, check, what, false};
     wire->ids = 0;
     for (int c = 0; c < job->comms; c++)
         job->mine += takes_part(&job->comm[c], wire->base.rank);
