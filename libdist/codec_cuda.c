@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "codec/codec.h"
 #include "codec/frame.h"
-#include "device/cuda_codec.h"
+#include "device/cuda.h"
 
 _Static_assert(DIST_CUDA_FRAMES == DIST_FRAMES_AT_ONCE, "the plugin takes as many frames as the CPU");
 _Static_assert((int)DIST_CUDA_KEEP_NONE == (int)DIST_FEEDBACK_NONE &&
@@ -16,8 +16,8 @@ _Static_assert((int)DIST_CUDA_KEEP_NONE == (int)DIST_FEEDBACK_NONE &&
 
 dist_status dist_codec_cuda_available(void)
 {
-    const dist_codec_cuda *table;
-    return dist_cuda_codec(&table);
+    dist_cuda_plugin plugin;
+    return dist_cuda_plugin_find(&plugin);
 }
 
 /* The plugin's number of the type; values must begin at a whole element. */
@@ -62,17 +62,17 @@ static dist_status check_place(const char *call, const char *what, const void *p
 static dist_status queued(const char *call, const dist_codec_cuda *table, int error)
 {
     if (error)
-        return dist_fail(DIST_ERR_SYSTEM, "%s: CUDA error %d, %s", call, error, table->error_name(error));
+        return dist_fail(DIST_ERR_CUDA, "%s: CUDA error %d, %s", call, error, table->error_name(error));
     return DIST_OK;
 }
 
 uint64_t dist_codec_cuda_workspace_bytes(const dist_codec *codec, uint64_t count)
 {
-    const dist_codec_cuda *table;
+    dist_cuda_plugin plugin;
     if (!codec || codec->kind == DIST_CODEC_POWERSGD || dist_codec_bytes(codec, count) == UINT64_MAX ||
-        dist_cuda_codec(&table) < 0)
+        dist_cuda_plugin_find(&plugin) < 0)
         return 0;
-    return table->workspace(dist_codec_coding(codec, count), count);
+    return plugin.codec->workspace(dist_codec_coding(codec, count), count);
 }
 
 dist_status dist_codec_cuda_encode(const dist_codec *codec, dist_type type, const void *values,
@@ -81,7 +81,7 @@ dist_status dist_codec_cuda_encode(const dist_codec *codec, dist_type type, cons
 {
     const char *call = "dist_codec_cuda_encode";
     const dist_codec_position at = position ? *position : (dist_codec_position){0};
-    const dist_codec_cuda *table;
+    dist_cuda_plugin plugin;
     dist_cuda_encode encode = {.values = values,
                                .count = count,
                                .frame = frame,
@@ -98,14 +98,14 @@ dist_status dist_codec_cuda_encode(const dist_codec *codec, dist_type type, cons
                          (void *)nonfinite);
     if (feedback && codec->feedback)
         DIST_TRY(check_place(call, "the feedback", feedback, codec->feedback == DIST_FEEDBACK_BF16 ? 2 : 4));
-    DIST_TRY(dist_cuda_codec(&table));
+    DIST_TRY(dist_cuda_plugin_find(&plugin));
     encode.coding = dist_codec_coding(codec, count);
     encode.feedback = codec->feedback ? feedback : NULL;
     encode.keep = encode.feedback ? codec->feedback : DIST_FEEDBACK_NONE;
     encode.stochastic = codec->stochastic;
     encode.seed = codec->seed;
     encode.decay = dist_codec_decay(codec);
-    return queued(call, table, table->encode(&encode, stream));
+    return queued(call, plugin.codec, plugin.codec->encode(&encode, stream));
 }
 
 dist_status dist_codec_cuda_decode_sum(const dist_codec *codec, const void *const *frame, int frames,
@@ -113,7 +113,7 @@ dist_status dist_codec_cuda_decode_sum(const dist_codec *codec, const void *cons
                                        void *stream)
 {
     const char *call = "dist_codec_cuda_decode_sum";
-    const dist_codec_cuda *table;
+    dist_cuda_plugin plugin;
     dist_cuda_decode decode = {
         .add = add, .frame = frame, .frames = frames, .divisor = divisor, .count = count, .values = values};
     DIST_TRY(check_values(call, codec, type, values, count, &decode.type));
@@ -127,7 +127,7 @@ dist_status dist_codec_cuda_decode_sum(const dist_codec *codec, const void *cons
         if (status < 0)
             return dist_fail(status, "frame %d: %s", f, dist_last_error());
     }
-    DIST_TRY(dist_cuda_codec(&table));
+    DIST_TRY(dist_cuda_plugin_find(&plugin));
     decode.coding = dist_codec_coding(codec, count);
-    return queued(call, table, table->decode(&decode, stream));
+    return queued(call, plugin.codec, plugin.codec->decode(&decode, stream));
 }

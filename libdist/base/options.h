@@ -29,8 +29,12 @@
       "pipelines: pp:4,dp:2, the outer axis first; empty: one pipeline")                                     \
     X(DIST_OPTION_SCHEDULE, "DIST_SCHEDULE", TEXT, "auto", "pipelines: 1f1b, zb-h1, wan-1f1b, auto, ...")    \
     X(DIST_OPTION_SIMD, "DIST_SIMD", SIMD, "auto", "auto, scalar, avx2, avx512 or neon")                     \
+    X(DIST_OPTION_CUDA, "DIST_CUDA", TEXT, "auto", "auto, or off: host memory only")                         \
     X(DIST_OPTION_CUDA_PLUGIN, "DIST_CUDA_PLUGIN", TEXT, "",                                                 \
       "the file of libdist_cuda; else beside libdist")                                                       \
+    X(DIST_OPTION_NCCL, "DIST_NCCL", TEXT, "auto", "auto, off, or the file of libnccl")                      \
+    X(DIST_OPTION_CUDA_AWARE, "DIST_CUDA_AWARE", TEXT, "auto",                                               \
+      "auto: hand device memory to an MPI that says it takes it; off: never")                                \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {

@@ -16,7 +16,9 @@ typedef enum dist_lane {
     DIST_LANE_DECODE,
     DIST_LANE_DOWN, /* device to host */
     DIST_LANE_UP,
-    DIST_LANES
+    DIST_LANES,
+    DIST_LANE_PROGRAM = DIST_LANES, /* the program's own stream, for its functions */
+    DIST_LANES_ALL
 } dist_lane;
 
 typedef struct dist_gpu {

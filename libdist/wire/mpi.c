@@ -121,6 +121,7 @@ dist_status dist_wire_mpi_open(dist_wire **out, MPI_Comm parent, int channels)
     wire->base.threaded = granted == MPI_THREAD_MULTIPLE;
     MPI_Comm_get_attr(wire->control, MPI_TAG_UB, &most, &found);
     wire->base.one_way = ONE_WAY;
+    wire->base.device = dist_mpi_takes_device_memory();
     wire->base.tags = found && *most > 0 ? (uint32_t)*most : 32767;
     *out = &wire->base;
     return DIST_OK;

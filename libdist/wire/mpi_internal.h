@@ -58,6 +58,9 @@ dist_status dist_mpi_duplicate(MPI_Comm parent, MPI_Comm *out, const dist_patien
 /* Waits for *request by testing; `what` goes into the sentence. */
 dist_status dist_mpi_await(MPI_Request *request, const dist_patience *patience, const char *what);
 
+/* mpi_device.c. Whether this MPI says that it sends from and receives into device memory. */
+bool dist_mpi_takes_device_memory(void);
+
 /* mpi_request.c */
 dist_status dist_mpi_message(dist_wire *wire, const dist_wire_message *message, dist_wire_request **out);
 dist_status dist_mpi_start(dist_wire_request *request);

@@ -57,7 +57,8 @@ typedef struct dist_wire_collective {
     dist_reduction reduction; /* sum, min or max */
     int root;
     int space; /* collectives of different spaces may start in different orders on different ranks */
-    uint32_t ticket; /* which one of its space, the same number on all ranks. A wire that agrees on an order by itself
+    uint32_t
+        ticket; /* which one of its space, the same number on all ranks. A wire that agrees on an order by itself
                         (nccl) lets those of one space start in different orders too */
     uint64_t count;
     const void *send; /* DIST_IN_PLACE: all-reduce and all-gather, where the input is in receive */
@@ -125,6 +126,7 @@ struct dist_wire {
     uint64_t
         one_way;   /* bytes up to which a message takes one latency; the peers of longer ones agree first */
     bool threaded; /* calls may come from a thread of the library's own */
+    bool device;   /* messages may be in device memory */
 };
 
 #endif

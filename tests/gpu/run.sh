@@ -41,7 +41,7 @@ compile() {
 # The options are those of cmake/compile.cmake and cmake/cuda.cmake. What encodes on the CPU needs no MPI.
 build() {
     rm -f "$objects"/*
-    printf '%s\n' libdist/codec.c libdist/codec_cuda.c libdist/codec/*.c libdist/base/*.c libdist/device/cuda_codec.c \
+    printf '%s\n' libdist/codec.c libdist/codec_cuda.c libdist/codec/*.c libdist/base/*.c libdist/device/cuda.c \
         tests/gpu/*.c |
         compile "$cc" -std=c11 -O3 -fno-fast-math -ffp-contract=off -Wall -Wextra -Werror -I. -Ilibdist -Iinclude \
             -isystem "$toolkit/include"

@@ -13,7 +13,7 @@
 
 #include <libdist/codec.h>
 
-#include "device/cuda_codec.h"
+#include "device/cuda.h"
 
 static _Alignas(16) unsigned char memory[4096];
 
@@ -130,10 +130,10 @@ static void says_why_there_is_none(void **state)
 static void refuses_what_is_no_plugin(void **state)
 {
     (void)state;
-    const dist_codec_cuda *table = (const dist_codec_cuda *)(const void *)memory;
-    assert_int_equal(dist_cuda_codec_open("libm.so.6", &table), DIST_ERR_UNSUPPORTED);
-    says("libm.so.6: no plugin of this libdist: it has no codecs of version 1");
-    assert_null(table);
+    dist_cuda_plugin plugin = {.codec = (const dist_codec_cuda *)(const void *)memory};
+    assert_int_equal(dist_cuda_plugin_open("libm.so.6", &plugin), DIST_ERR_UNSUPPORTED);
+    says("libm.so.6: no plugin of this libdist: it has no devices of version 1");
+    assert_null(plugin.codec);
 }
 
 int main(void)
