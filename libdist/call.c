@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/type.h"
+#include "devices.h"
+#include "plan/stage.h"
 
 static dist_status check_buffers(const dist_call *c, uint64_t ranks)
 {
@@ -46,6 +48,28 @@ static dist_status check(dist_context *context, const dist_call *c)
     return check_buffers(c, (uint64_t)ranks);
 }
 
+/* Device memory takes the device into use. */
+static dist_status find_memory(dist_context *context, const dist_call *c, dist_spec *spec)
+{
+    const bool both = c->send && c->send != DIST_IN_PLACE;
+    const dist_location receive = dist_locate(context, c->receive),
+                        send = both ? dist_locate(context, c->send) : receive;
+    const bool device = receive.memory == DIST_MEMORY_CUDA && c->count > 0;
+    if ((send.memory == DIST_MEMORY_CUDA) != (receive.memory == DIST_MEMORY_CUDA) && c->count > 0)
+        return dist_fail(
+            DIST_ERR_ARGUMENT,
+            "%s: send is %s memory and receive is %s memory; both must be on the device, or none", c->name,
+            dist_memory_name(send.memory), dist_memory_name(receive.memory));
+    if (!device && c->options && c->options->stream)
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: a stream was given, but the buffers are in host memory",
+                         c->name);
+    if (!device)
+        return DIST_OK;
+    DIST_TRY(dist_devices_use(context, receive.device));
+    dist_devices_spec(context, spec);
+    return DIST_OK;
+}
+
 /* Codecs are lossy, so a plain collective uses one only where the call itself names it. */
 static dist_status spec_of(dist_context *context, const dist_call *c, dist_spec *spec)
 {
@@ -58,6 +82,7 @@ static dist_status spec_of(dist_context *context, const dist_call *c, dist_spec 
     spec->root = c->root;
     spec->count = c->count;
     spec->in_place = c->send == DIST_IN_PLACE;
+    DIST_TRY(find_memory(context, c, spec));
     return dist_choose(spec);
 }
 
@@ -76,6 +101,14 @@ static dist_status make_task(dist_context *context, const dist_spec *spec, void 
     dist_plan *plan;
     DIST_TRY(dist_engine_status(context->engine));
     DIST_TRY(dist_collective_plan(&plan, spec));
+    const dist_memory memory = spec->device ? DIST_MEMORY_CUDA : DIST_MEMORY_HOST;
+    const dist_status status =
+        dist_plan_stage(&plan, &(dist_staging){.user = (const dist_memory[2]){memory, memory},
+                                               .direct = dist_devices_direct(context)});
+    if (status < 0) {
+        dist_plan_destroy(plan);
+        return status;
+    }
     return dist_task_create(task, context->engine, plan, user);
 }
 
@@ -114,8 +147,9 @@ static bool same_call(const dist_cached *entry, const dist_call *c)
 static bool same_spec(const dist_spec *a, const dist_spec *b)
 {
     return a->kind == b->kind && a->count == b->count && a->type == b->type && a->reduction == b->reduction &&
-           a->root == b->root && a->in_place == b->in_place && a->algo.kind == b->algo.kind &&
-           a->algo.shots == b->algo.shots && strcmp(a->codec.text, b->codec.text) == 0;
+           a->root == b->root && a->in_place == b->in_place && a->device == b->device &&
+           a->algo.kind == b->algo.kind && a->algo.shots == b->algo.shots &&
+           strcmp(a->codec.text, b->codec.text) == 0;
 }
 
 static void remember(dist_cached *entry, const dist_call *c)
@@ -181,6 +215,14 @@ void dist_context_forget(dist_context *context)
     }
 }
 
+/* Device memory is ready when what is queued on the stream is done. */
+static dist_status run_behind(dist_task *task, const dist_call *c)
+{
+    if (dist_task_has_device(task))
+        DIST_TRY(dist_task_follow(task, c->options ? c->options->stream : NULL));
+    return dist_task_run(task);
+}
+
 /* A call that was not made before in exactly this way: another plan, or the same on other memory. */
 static dist_status run_new(dist_context *context, const dist_call *c)
 {
@@ -204,7 +246,7 @@ static dist_status run_new(dist_context *context, const dist_call *c)
             return status;
         }
     }
-    return dist_task_run(entry->task);
+    return run_behind(entry->task, c);
 }
 
 dist_status dist_call_run(dist_context *context, const dist_call *c)
@@ -220,5 +262,5 @@ dist_status dist_call_run(dist_context *context, const dist_call *c)
         entry->next = context->cache;
         context->cache = entry;
     }
-    return dist_task_run(entry->task);
+    return run_behind(entry->task, c);
 }

@@ -5,6 +5,7 @@
 
 struct dist_request {
     dist_task *task;
+    void *stream; /* of device memory: a post begins behind what is queued there */
 };
 
 static dist_status prepare(dist_context *context, const dist_call *c, dist_request **out)
@@ -15,6 +16,7 @@ static dist_status prepare(dist_context *context, const dist_call *c, dist_reque
     dist_request *request = calloc(1, sizeof *request);
     if (!request)
         return dist_fail(DIST_ERR_MEMORY, "no memory for a request");
+    request->stream = c->options ? c->options->stream : NULL;
     dist_status status = dist_call_prepare(context, c, &request->task);
     if (status < 0) {
         free(request);
@@ -117,6 +119,8 @@ dist_status dist_request_post(dist_request *request)
 {
     if (!request)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_request_post: the request is NULL");
+    if (dist_task_has_device(request->task))
+        DIST_TRY(dist_task_follow(request->task, request->stream));
     return dist_task_start(request->task);
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "context_internal.h"
+#include "devices.h"
 #include "discover.h"
 #include "wire/mpi.h"
 
@@ -100,12 +101,14 @@ static dist_status start(dist_context *context, MPI_Comm communicator, const dis
     context->log.rank = context->wire->rank;
     DIST_TRY(dist_discover(context, mine));
     say_warnings(context);
+    dist_devices_find(context);
     DIST_TRY(start_engine(context));
     return dist_discover_sites(context);
 }
 
 static void free_context(dist_context *context, bool failed)
 {
+    dist_devices_release(context, failed);
     if (context->wire)
         context->wire->ops->close(context->wire, failed);
     dist_trace_destroy(context->trace);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "collective/collective.h"
+#include "device/gpu.h"
 #include "plan/engine.h"
 #include "plan/trace.h"
 #include "topology/topology.h"
@@ -27,6 +28,10 @@ struct dist_context {
     bool owns_mpi;
     dist_simd simd;
     dist_cached *cache;
+    const dist_cuda *cuda; /* NULL: host memory only */
+    const dist_codec_cuda *cuda_codec;
+    dist_gpu *gpu;          /* NULL until the first call with device memory */
+    dist_wire *device_wire; /* NCCL inside the site; NULL: none */
 };
 
 /* The defaults of the context's options, then what the call's options say. */

@@ -6,6 +6,7 @@
 
 #include "base/type.h"
 #include "context_internal.h"
+#include "devices.h"
 
 #define DIST_CHECK_PIPELINE(pipeline)                                                                        \
     do {                                                                                                     \
@@ -79,6 +80,29 @@ static dist_status codec_of(const dist_context *context, const dist_pipeline_opt
     return DIST_OK;
 }
 
+/* Boundaries in device memory are on the thread's current device. */
+static dist_status use_memory(dist_context *context, const dist_pipeline_options *o,
+                              dist_pipeline_setup *setup)
+{
+    int device;
+    if ((unsigned)o->memory > DIST_MEMORY_CUDA)
+        return dist_fail(DIST_ERR_ARGUMENT, "dist_pipeline_options: memory is %d, which is not a dist_memory",
+                         (int)o->memory);
+    if (o->memory != DIST_MEMORY_CUDA && o->stream)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_pipeline_options: a stream was given, but the boundaries are in host memory");
+    if (o->memory != DIST_MEMORY_CUDA)
+        return DIST_OK;
+    if (!context->cuda)
+        return dist_cuda_available();
+    if (context->cuda->current(&device) != 0)
+        return dist_fail(DIST_ERR_CUDA, "the thread has no current CUDA device; call cudaSetDevice");
+    DIST_TRY(dist_devices_use(context, device));
+    setup->gpu = context->gpu;
+    setup->nccl = context->device_wire;
+    return DIST_OK;
+}
+
 dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_options *options,
                                  dist_pipeline **pipeline)
 {
@@ -102,6 +126,7 @@ dist_status dist_pipeline_create(dist_context *context, const dist_pipeline_opti
     setup.rank = context->wire->rank;
     setup.one_way = context->wire->one_way;
     setup.options = options;
+    DIST_TRY(use_memory(context, options, &setup));
     return dist_pp_create(pipeline, &setup);
 }
 

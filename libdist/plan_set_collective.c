@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/type.h"
+#include "plan/stage.h"
 
 static dist_status check_rate(const char *name, double value)
 {
@@ -69,7 +70,19 @@ static dist_status read_request(dist_set_collective *c, const dist_plan_request 
     spec->chunk_bytes = request->chunk_bytes;
     spec->window_bytes = request->window_bytes;
     spec->topology = c->topology;
+    spec->device = request->memory == DIST_MEMORY_CUDA;
+    c->nccl = spec->device && request->nccl;
     return DIST_OK;
+}
+
+/* The plan of spec->rank, as it runs where its buffers are. */
+static dist_status plan_rank(dist_set_collective *c, dist_plan **plan)
+{
+    const dist_topology *t = c->topology;
+    const dist_memory memory = c->spec.device ? DIST_MEMORY_CUDA : DIST_MEMORY_HOST;
+    c->spec.team = c->nccl && t->site[t->place[c->spec.rank].site].count > 1;
+    DIST_TRY(dist_collective_plan(plan, &c->spec));
+    return dist_plan_stage(plan, &(dist_staging){.user = (const dist_memory[2]){memory, memory}});
 }
 
 static dist_status fill(dist_plan_set *set, const void *request)
@@ -79,7 +92,7 @@ static dist_status fill(dist_plan_set *set, const void *request)
     DIST_TRY(dist_set_allocate(set, c->topology->ranks));
     for (int r = 0; r < set->ranks; r++) {
         c->spec.rank = r;
-        DIST_TRY(dist_collective_plan(&set->plan[r], &c->spec));
+        DIST_TRY(plan_rank(c, &set->plan[r]));
     }
     return DIST_OK;
 }

@@ -14,6 +14,7 @@ typedef struct dist_set_collective {
     dist_spec spec;
     dist_link inside, across;
     double copy_rate, reduce_rate, codec_rate;
+    bool nccl; /* teams inside sites */
 } dist_set_collective;
 
 /* What it has of a pipeline. */

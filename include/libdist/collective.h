@@ -1,4 +1,4 @@
-/* Collectives: all ranks of a context take part, with host memory, in the same order.
+/* Collectives: all ranks of a context take part, in the same order, with host memory or all with device memory (memory.h).
  *
  *     double loss = ...;
  *     dist_reduce_scalars(context, &loss, 1, DIST_AVERAGE);
@@ -50,12 +50,16 @@ typedef enum dist_reduction {
 
 /* How to do one collective. A field left at NULL is taken from the context's options. */
 typedef struct dist_collective_options {
-    size_t size;       /* set by the initializer */
-    int version;       /* set by the initializer */
-    const char *algo;  /* auto, mpi, ring, halving, doubling, hier; hier:shots=1 or hier:shots=2 fixes how
+    size_t size;      /* set by the initializer */
+    int version;      /* set by the initializer */
+    const char *algo; /* auto, mpi, ring, halving, doubling, hier; hier:shots=1 or hier:shots=2 fixes how
                           sites exchange */
-    const char *codec; /* between sites, hier only, floats of 16 and 32 bits; default none. Without error feedback: see
+    const char *
+        codec; /* between sites, hier only, floats of 16 and 32 bits; default none. Without error feedback: see
                           data_parallel.h */
+    void *
+        stream; /* a cudaStream_t, for device memory: the collective begins after what is queued there when it is called or
+                     posted; NULL is the default stream. It must be NULL for host memory */
 } dist_collective_options;
 
 #define DIST_COLLECTIVE_OPTIONS_VERSION 1
@@ -69,7 +73,11 @@ DIST_API size_t dist_type_bytes(dist_type type);
 DIST_API const char *dist_type_name(dist_type type);
 DIST_API const char *dist_reduction_name(dist_reduction reduction);
 
-/* ---- Blocking: return when the result is in place on this rank ---- */
+/* ---- Blocking: return when the result is in place on this rank ----
+ *
+ * With device memory too: the host waits, and no stream has to. send and receive are on one device. Inside a site NCCL moves the
+ * data where every rank has a device of its own (algorithms hier and auto); everywhere else it goes through pinned host
+ * memory, or straight to an MPI that says that it takes device memory (DIST_CUDA_AWARE). */
 
 /* receive[i] = reduction over all ranks of send[i], i < count. send may be DIST_IN_PLACE; else the two must
  * not overlap. */

@@ -17,11 +17,28 @@
  * Gradients are grouped into buckets in reverse order of registration. A bucket's all-reduce starts when the
  * last of its gradients is ready and runs on the progress thread; cross-site bytes go through the codec with
  * error feedback. After wait the averages are bit-identical on all ranks. A step allocates nothing.
+ *
+ * Gradients in CUDA device memory stay there, except for encoded bytes between sites (and for what ranks that share a device, or
+ * have no NCCL, exchange). The program passes its streams:
+ *
+ *     dist_data_parallel_ready(dp, i, stream);   // after the kernels that write gradient i were queued on it: returns at once
+ *     dist_data_parallel_wait(dp, stream);       // what is queued on it from now on sees the averages: returns at once
+ *
+ * Any number of streams will do, up to 8 for the gradients of one bucket. The host may run ahead of the device by one step: the first
+ * ready of a bucket waits for its average of the step before. What the device knows of only later, a lost peer, say, is the
+ * status of the next call; streams that wait go on then, with gradients that mean nothing. Where the device cannot wait
+ * for a word in memory, wait returns only when the averages are there.
+ *
+ * CUDA graphs: forward, backward and optimizer may be captured and launched as graphs, with ready called for each gradient after
+ * the launch of the graph that writes it, and wait before the launch of the one that reads it; several graphs for
+ * backward overlap as its kernels would. ready and wait themselves cannot be captured (DIST_ERR_STATE): what they start
+ * depends on messages, of which a graph knows nothing.
  */
 #ifndef LIBDIST_DATA_PARALLEL_H
 #define LIBDIST_DATA_PARALLEL_H
 
 #include <libdist/collective.h>
+#include <libdist/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,14 +71,18 @@ typedef struct dist_parameter {
 } dist_parameter;
 
 typedef struct dist_data_parallel_options {
-    size_t size;       /* set by the initializer */
-    int version;       /* set by the initializer */
-    const char *algo;  /* as for dist_all_reduce; NULL: the context's */
-    const char *codec; /* between sites; NULL: the context's; float64 and integers go uncompressed */
-    size_t bucket_bytes;       /* 0: DIST_BUCKET or 25 MiB, at most an eighth of all gradients */
-    size_t first_bucket_bytes; /* 0: 1 MiB, at most bucket_bytes: the first bucket starts early, and the last ends early */
+    size_t size;         /* set by the initializer */
+    int version;         /* set by the initializer */
+    const char *algo;    /* as for dist_all_reduce; NULL: the context's */
+    const char *codec;   /* between sites; NULL: the context's; float64 and integers go uncompressed */
+    size_t bucket_bytes; /* 0: DIST_BUCKET or 25 MiB, at most an eighth of all gradients */
+    size_t
+        first_bucket_bytes; /* 0: 1 MiB, at most bucket_bytes: the first bucket starts early, and the last ends early */
     int accumulate; /* how many times each gradient becomes ready before it is averaged; 0 or 1: each time */
     dist_reduction reduction; /* DIST_AVERAGE (the initializer's) or DIST_SUM */
+    dist_memory
+        memory; /* where the library places gradients: AUTO (the initializer's) is where the program's are, else host
+                           memory. All gradients of a rank are in one memory, and all ranks' in the same kind */
 } dist_data_parallel_options;
 
 #define DIST_DATA_PARALLEL_OPTIONS_VERSION 1
@@ -85,8 +106,8 @@ DIST_API void *dist_data_parallel_gradient(const dist_data_parallel *dp, size_t 
 
 /* Says that gradient i is complete; from now until wait it belongs to the library. Returns at once. Not
  * collective: ranks may call in different orders. With accumulate = k, the k-th call counts and the program
- * adds up the gradients itself before that. `stream` must be NULL for host memory. DIST_ERR_STATE when i is
- * ready already. */
+ * adds up the gradients itself before that. `stream` is the one on which the gradient is written, NULL the default
+ * stream; it must be NULL for host memory. DIST_ERR_STATE when i is ready already, or the stream is being captured. */
 DIST_API dist_status dist_data_parallel_ready(dist_data_parallel *dp, size_t i, void *stream);
 
 /* Returns when every gradient holds its average. DIST_ERR_STATE, naming the first, when a gradient was not
@@ -94,7 +115,8 @@ DIST_API dist_status dist_data_parallel_ready(dist_data_parallel *dp, size_t i, 
  * once before the k-th round. Errors of a collective otherwise. `stream` as above. */
 DIST_API dist_status dist_data_parallel_wait(dist_data_parallel *dp, void *stream);
 
-/* What the last step cost, and the sum of all. Times in seconds; bytes as sent by this rank. */
+/* What the last step cost, and the sum of all. Times in seconds; bytes as sent by this rank. In device memory: the last step of
+ * which all averages were there when it was looked at; codec is 0, and exposed is what the host spent in wait. */
 typedef struct dist_data_parallel_stats {
     uint64_t steps;
     double exposed;        /* last step: time spent in wait */
@@ -112,8 +134,7 @@ typedef struct dist_data_parallel_stats {
     size_t gradient_bytes; /* of all parameters */
 } dist_data_parallel_stats;
 
-DIST_API dist_status dist_data_parallel_stats_get(const dist_data_parallel *dp,
-                                                  dist_data_parallel_stats *stats);
+DIST_API dist_status dist_data_parallel_stats_get(dist_data_parallel *dp, dist_data_parallel_stats *stats);
 
 /* What averages keep from step to step, so that training goes on from a checkpoint as if it had not ended: what the
  * codec rounded away and is still owed to the weights (error feedback), powersgd's factors, and how many steps
@@ -142,7 +163,7 @@ DIST_API uint64_t dist_data_parallel_state_bytes(const dist_data_parallel *dp);
 /* Writes this rank's part to `state`, of which `bytes` are dist_data_parallel_state_bytes. Local; between steps:
  * DIST_ERR_STATE when a gradient was made ready after the last average. Nothing changes but `state`, which stays the
  * program's and may lie at any address. */
-DIST_API dist_status dist_data_parallel_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes);
+DIST_API dist_status dist_data_parallel_state_save(dist_data_parallel *dp, void *state, uint64_t bytes);
 
 /* Replaces what is kept by what the parts of a job tell. Collective; blocking. part[0] to part[parts - 1], of bytes[i]
  * bytes, are those that this rank hands in: its own, all of them, or none (then both arrays may be NULL), as long as

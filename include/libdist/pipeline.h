@@ -30,6 +30,7 @@
 #define LIBDIST_PIPELINE_H
 
 #include <libdist/data_parallel.h>
+#include <libdist/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -106,6 +107,13 @@ typedef struct dist_pipeline_options {
     /* NULL: none. After the last backward call of a microbatch: frees the stash. */
     dist_pipeline_function *release;
     void *user; /* handed to the functions */
+    /* CUDA: inputs, outputs and their gradients are in memory of the thread's current device, and the functions queue their
+     * work on `stream` (a cudaStream_t; NULL: the default stream) and return: what they read is there when the stream comes
+     * to it. They are called as soon as what they need has been queued, so the host runs ahead of the device. Inside a site
+     * NCCL moves what is between stages where each rank has a device of its own; then all of boundary_count travels,
+     * whatever the size. dist_pipeline_step returns when the device has ended. AUTO is host memory. */
+    dist_memory memory;
+    void *stream;
 } dist_pipeline_options;
 
 #define DIST_PIPELINE_OPTIONS_VERSION 1

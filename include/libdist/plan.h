@@ -25,6 +25,7 @@
 #define LIBDIST_PLAN_H
 
 #include <libdist/collective.h>
+#include <libdist/memory.h>
 #include <libdist/pipeline.h>
 
 #ifdef __cplusplus
@@ -55,6 +56,8 @@ typedef struct dist_plan_request {
     /* Bytes a second of copies, of reductions, and of the values that codecs read or write; 0: they take no
      * time. */
     double copy_rate, reduce_rate, codec_rate;
+    dist_memory memory; /* where all ranks' buffers are; AUTO is host memory */
+    bool nccl;          /* device memory: inside each site NCCL connects the ranks */
 } dist_plan_request;
 
 #define DIST_PLAN_REQUEST_VERSION 1

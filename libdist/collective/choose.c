@@ -43,7 +43,8 @@ static costs costs_of(const dist_spec *spec)
     if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
         c.bytes *= c.n;
     if (spec->codec.kind != DIST_CODEC_NONE)
-        c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) / ((double)dist_type_bytes(spec->type) * (1 << 16));
+        c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) /
+                  ((double)dist_type_bytes(spec->type) * (1 << 16));
     return c;
 }
 
@@ -104,7 +105,7 @@ double dist_predicted(const dist_spec *spec, dist_algo_kind kind)
 static dist_algo_kind best(const dist_spec *spec)
 {
     bool sites = spec->topology->sites > 1;
-    if (spec->codec.kind != DIST_CODEC_NONE)
+    if (spec->codec.kind != DIST_CODEC_NONE || (spec->team && spec->kind == DIST_ALL_REDUCE))
         return DIST_ALGO_HIER;
     if (spec->kind == DIST_BARRIER)
         return DIST_ALGO_DOUBLING;
@@ -128,7 +129,8 @@ dist_status dist_choose(dist_spec *spec)
                          "to dist_data_parallel_create, and codec 'none' here",
                          spec->codec.text);
     if (coded && spec->type != DIST_FLOAT32 && spec->type != DIST_FLOAT16 && spec->type != DIST_BFLOAT16)
-        return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' works on float32, float16 and bfloat16, not %s; use codec 'none'",
+        return dist_fail(DIST_ERR_UNSUPPORTED,
+                         "codec '%s' works on float32, float16 and bfloat16, not %s; use codec 'none'",
                          spec->codec.text, dist_type_name(spec->type));
     if (coded &&
         (spec->kind != DIST_ALL_REDUCE || spec->reduction == DIST_MIN || spec->reduction == DIST_MAX))

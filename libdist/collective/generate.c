@@ -196,10 +196,10 @@ static dist_plan *create(const dist_spec *spec)
         return dist_plan_create(spec->rank, spec->topology->ranks,
                                 "broadcast of %" PRIu64 " %s from rank %d, %s", spec->count,
                                 dist_type_name(spec->type), spec->root, dist_algo_name(spec->algo.kind));
-    return dist_plan_create(spec->rank, spec->topology->ranks, "%s of %" PRIu64 " %s, %s, %s%s%s%s",
+    return dist_plan_create(spec->rank, spec->topology->ranks, "%s of %" PRIu64 " %s, %s, %s%s%s%s%s",
                             dist_collective_name(spec->kind), spec->count, dist_type_name(spec->type),
                             dist_reduction_name(spec->reduction), dist_algo_name(spec->algo.kind),
-                            shots[spec->algo.shots], codec, tuning);
+                            shots[spec->algo.shots], codec, tuning, spec->device ? " in device memory" : "");
 }
 
 dist_status dist_collective_plan(dist_plan **out, const dist_spec *request)

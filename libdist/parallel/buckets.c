@@ -86,10 +86,10 @@ dist_status dist_bucket_plan(dist_plan **out, const dist_spec *spec, size_t buck
     uint64_t bytes = spec->count * dist_type_bytes(spec->type);
     dist_plan *plan = dist_plan_create(
         spec->rank, spec->topology->ranks,
-        "data-parallel bucket %zu: %s of %" PRIu64 " %s, %s, %s %s, shapes %08x", bucket,
+        "data-parallel bucket %zu: %s of %" PRIu64 " %s, %s, %s %s, shapes %08x%s", bucket,
         dist_reduction_name(spec->reduction), spec->count, dist_type_name(spec->type),
         dist_algo_name(spec->algo.kind), spec->codec.text, spec->feedback ? "feedback" : "plain",
-        dist_bucket_shapes(bucket, parameters, place, n));
+        dist_bucket_shapes(bucket, parameters, place, n), spec->device ? ", in device memory" : "");
     *out = NULL;
     if (!plan)
         return DIST_ERR_MEMORY;

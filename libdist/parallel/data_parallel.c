@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "parallel/feedback.h"
 
 #define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
 #define BUCKETS_WANTED       8 /* a small model still overlaps */
@@ -15,7 +16,7 @@ static void free_all(dist_data_parallel *dp)
     for (size_t i = 0; dp->name && i < dp->parameters; i++)
         free(dp->name[i]);
     for (size_t b = 0; dp->bucket && b < dp->buckets; b++)
-        dist_free(dp->bucket[b].memory);
+        dist_gpu_free(dp->setup.gpu, dp->setup.memory, dp->bucket[b].memory);
     free(dp->name);
     free(dp->parameter);
     free(dp->place);
@@ -60,7 +61,7 @@ static bool copy_parameters(dist_data_parallel *dp, const dist_parameter *parame
     return true;
 }
 
-static bool make_buckets(dist_data_parallel *dp)
+static dist_status make_buckets(dist_data_parallel *dp)
 {
     uint64_t bytes = dp->setup.bucket_bytes, first = dp->setup.first_bucket_bytes;
     if (bytes == 0) {
@@ -73,7 +74,7 @@ static bool make_buckets(dist_data_parallel *dp)
     dp->bucket = calloc(dp->buckets ? dp->buckets : 1, sizeof *dp->bucket);
     dp->flight = calloc(dp->buckets ? dp->buckets : 1, sizeof *dp->flight);
     if (!dp->bucket || !dp->flight)
-        return false;
+        return dist_fail(DIST_ERR_MEMORY, "no memory for %zu buckets", dp->buckets);
     for (size_t i = 0; i < dp->parameters; i++) {
         dist_bucket *b = &dp->bucket[dp->place[i].bucket];
         uint64_t end = dp->place[i].offset + dp->parameter[i].count * dist_type_bytes(dp->parameter[i].type);
@@ -82,12 +83,13 @@ static bool make_buckets(dist_data_parallel *dp)
         b->parameters++;
     }
     for (size_t b = 0; b < dp->buckets; b++) {
+        void *memory;
         dp->bucket[b].missing = dp->bucket[b].parameters;
-        if (!(dp->bucket[b].memory = dist_alloc_zeroed(dp->bucket[b].bytes)))
-            return false;
+        DIST_TRY(dist_gpu_alloc(dp->setup.gpu, dp->setup.memory, dp->bucket[b].bytes, &memory));
+        dp->bucket[b].memory = memory;
     }
     dp->stats.buckets = dp->buckets;
-    return true;
+    return DIST_OK;
 }
 
 dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_setup *setup,
@@ -99,9 +101,10 @@ dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_se
         return dist_fail(DIST_ERR_MEMORY, "no memory for data parallel");
     dp->setup = *setup;
     dist_status status = DIST_OK;
-    if (!copy_members(dp) || !copy_parameters(dp, parameters, n) || !make_buckets(dp))
-        status = dist_fail(DIST_ERR_MEMORY, "no memory for the gradients of %zu parameters, %zu bytes", n,
-                           dp->stats.gradient_bytes);
+    if (!copy_members(dp) || !copy_parameters(dp, parameters, n))
+        status = dist_fail(DIST_ERR_MEMORY, "no memory for %zu parameters", n);
+    if (status >= 0)
+        status = make_buckets(dp);
     status = dist_dp_make_tasks(dp, status);
     if (status < 0) {
         dist_dp_destroy(dp);
@@ -119,7 +122,79 @@ void *dist_dp_gradient(const dist_data_parallel *dp, size_t i)
                                      : dp->bucket[dp->place[i].bucket].memory + dp->place[i].offset;
 }
 
-dist_status dist_dp_ready(dist_data_parallel *dp, size_t i)
+/* Nanoseconds with at least one bucket in flight. */
+static int64_t union_of(dist_flight *flights, size_t n)
+{
+    int64_t covered = 0, until = INT64_MIN;
+    for (size_t i = 1; i < n; i++) /* insertion: nearly sorted, few, and qsort may allocate */
+        for (size_t j = i; j > 0 && flights[j - 1].began > flights[j].began; j--) {
+            dist_flight swap = flights[j];
+            flights[j] = flights[j - 1];
+            flights[j - 1] = swap;
+        }
+    for (size_t i = 0; i < n; i++) {
+        int64_t from = flights[i].began > until ? flights[i].began : until;
+        if (flights[i].ended > from)
+            covered += flights[i].ended - from;
+        until = flights[i].ended > until ? flights[i].ended : until;
+    }
+    return covered;
+}
+
+/* All buckets of a step have ended. */
+static void count_step(dist_data_parallel *dp)
+{
+    dist_data_parallel_stats *s = &dp->stats;
+    const dist_data_parallel_stats *step = &dp->counted;
+    s->codec = step->codec;
+    s->bytes_inside = step->bytes_inside;
+    s->bytes_across = step->bytes_across;
+    s->nonfinite = step->nonfinite;
+    s->steps++;
+    s->exposed = dp->exposed;
+    s->communication = dist_seconds(union_of(dp->flight, dp->buckets));
+    s->exposed_total += s->exposed;
+    s->communication_total += s->communication;
+    s->codec_total += s->codec;
+    s->bytes_inside_total += s->bytes_inside;
+    s->bytes_across_total += s->bytes_across;
+}
+
+/* What a bucket's last run cost joins the figures of its step. */
+static void count_bucket(dist_data_parallel *dp, size_t bucket)
+{
+    dist_bucket *b = &dp->bucket[bucket];
+    const dist_task_stats *task = dist_task_stats_of(b->begun);
+    dist_data_parallel_stats *sum = &dp->counted;
+    dp->flight[dp->buckets - dp->uncounted--] = (dist_flight){task->started, task->finished};
+    sum->codec += dist_seconds(task->codec);
+    sum->bytes_inside += task->bytes_inside;
+    sum->bytes_across += task->bytes_across;
+    sum->nonfinite += task->nonfinite;
+    b->begun = NULL;
+    if (dp->uncounted == 0)
+        count_step(dp);
+}
+
+/* Waits for a bucket's last run. */
+static dist_status end_bucket(dist_data_parallel *dp, size_t bucket)
+{
+    if (!dp->bucket[bucket].begun)
+        return DIST_OK;
+    DIST_TRY(dist_task_wait(dp->bucket[bucket].begun, 0));
+    if (dp->uncounted > 0)
+        count_bucket(dp, bucket);
+    return DIST_OK;
+}
+
+/* In device memory the host may be a step ahead of the device: then the bucket's last average comes first. */
+static dist_status follow(dist_data_parallel *dp, size_t bucket, void *stream)
+{
+    DIST_TRY(end_bucket(dp, bucket));
+    return dist_task_follow(dist_bucket_task(&dp->bucket[bucket]), stream);
+}
+
+dist_status dist_dp_ready(dist_data_parallel *dp, size_t i, void *stream)
 {
     if (i >= dp->parameters)
         return dist_fail(DIST_ERR_ARGUMENT, "gradient %zu is ready, but there are %zu parameters", i,
@@ -128,13 +203,19 @@ dist_status dist_dp_ready(dist_data_parallel *dp, size_t i)
         return dist_fail(DIST_ERR_STATE,
                          "gradient %zu '%s' is ready already; call dist_data_parallel_wait first", i,
                          dp->name[i]);
-    if (++dp->round[i] < dp->setup.accumulate)
+    if (dp->round[i] + 1 < dp->setup.accumulate) {
+        dp->round[i]++;
         return DIST_OK;
+    }
     dist_bucket *b = &dp->bucket[dp->place[i].bucket];
+    if (dist_dp_on_device(dp))
+        DIST_TRY(follow(dp, dp->place[i].bucket, stream));
+    dp->round[i]++;
     dp->ready[i] = true;
     if (--b->missing > 0)
         return DIST_OK;
-    return dist_task_start(dist_bucket_task(b));
+    b->begun = dist_bucket_task(b);
+    return dist_task_start(b->begun);
 }
 
 /* With accumulation: whether every gradient stands at the same round before the last, so that there is
@@ -160,84 +241,120 @@ static dist_status check_all_ready(const dist_data_parallel *dp)
     return DIST_OK;
 }
 
-/* Nanoseconds with at least one bucket in flight. */
-static int64_t union_of(dist_flight *flights, size_t n)
+/* The bytes behind gradient i. */
+static dist_slice gap_behind(const dist_data_parallel *dp, size_t i)
 {
-    int64_t covered = 0, until = INT64_MIN;
-    for (size_t i = 1; i < n; i++) /* insertion: nearly sorted, few, and qsort may allocate */
-        for (size_t j = i; j > 0 && flights[j - 1].began > flights[j].began; j--) {
-            dist_flight swap = flights[j];
-            flights[j] = flights[j - 1];
-            flights[j - 1] = swap;
-        }
-    for (size_t i = 0; i < n; i++) {
-        int64_t from = flights[i].began > until ? flights[i].began : until;
-        if (flights[i].ended > from)
-            covered += flights[i].ended - from;
-        until = flights[i].ended > until ? flights[i].ended : until;
-    }
-    return covered;
-}
-
-static void count_step(dist_data_parallel *dp, double exposed)
-{
-    dist_data_parallel_stats *s = &dp->stats;
-    s->codec = 0;
-    s->bytes_inside = s->bytes_across = s->nonfinite = 0;
-    for (size_t b = 0; b < dp->buckets; b++) {
-        const dist_task_stats *task = dist_task_stats_of(dist_bucket_task(&dp->bucket[b]));
-        dp->flight[b] = (dist_flight){task->started, task->finished};
-        s->codec += dist_seconds(task->codec);
-        s->bytes_inside += task->bytes_inside;
-        s->bytes_across += task->bytes_across;
-        s->nonfinite += task->nonfinite;
-    }
-    s->steps++;
-    dp->steps++;
-    s->exposed = exposed;
-    s->communication = dist_seconds(union_of(dp->flight, dp->buckets));
-    s->exposed_total += s->exposed;
-    s->communication_total += s->communication;
-    s->codec_total += s->codec;
-    s->bytes_inside_total += s->bytes_inside;
-    s->bytes_across_total += s->bytes_across;
+    const dist_bucket *b = &dp->bucket[dp->place[i].bucket];
+    const uint64_t size = dist_type_bytes(b->type),
+                   begin = dp->place[i].offset + dp->parameter[i].count * size;
+    const uint64_t end = dp->place[i].offset + dist_parameter_span(&dp->parameter[i]) * size;
+    return dist_slice_of(0, begin, begin < b->bytes ? (end < b->bytes ? end : b->bytes) - begin : 0);
 }
 
 /* What a codec put behind a gradient, a NaN of its block or the rest of a rotation, must not be sent as one. */
-static void clear_gaps(const dist_data_parallel *dp)
+static dist_status clear_gaps(const dist_data_parallel *dp, void *stream)
 {
+    const dist_gpu *gpu = dp->setup.gpu;
     for (size_t i = 0; i < dp->parameters; i++) {
-        const dist_bucket *b = &dp->bucket[dp->place[i].bucket];
-        const uint64_t size = dist_type_bytes(b->type),
-                       begin = dp->place[i].offset + dp->parameter[i].count * size;
-        const uint64_t end = dp->place[i].offset + dist_parameter_span(&dp->parameter[i]) * size;
-        if (begin < b->bytes)
-            memset(b->memory + begin, 0, (end < b->bytes ? end : b->bytes) - begin);
+        const dist_slice gap = gap_behind(dp, i);
+        char *const at = dp->bucket[dp->place[i].bucket].memory + gap.offset;
+        if (gap.bytes == 0)
+            continue;
+        if (dist_dp_on_device(dp))
+            DIST_TRY(dist_gpu_check(gpu, gpu->cuda->zero(at, gap.bytes, stream), "clearing a gap"));
+        else
+            memset(at, 0, gap.bytes);
     }
+    return DIST_OK;
 }
 
-dist_status dist_dp_wait(dist_data_parallel *dp)
+/* The device's streams wait, not the host. */
+static dist_status wait_on_stream(dist_data_parallel *dp, void *stream)
 {
-    int64_t began = dist_now();
-    if (between_rounds(dp))
-        return DIST_OK;
-    DIST_TRY(check_all_ready(dp));
+    for (size_t b = 0; b < dp->buckets; b++)
+        DIST_TRY(dist_task_lead(dist_bucket_task(&dp->bucket[b]), stream));
+    const int before = dist_gpu_enter(dp->setup.gpu);
+    const dist_status status = clear_gaps(dp, stream);
+    dist_gpu_leave(dp->setup.gpu, before);
+    return status;
+}
+
+static dist_status wait_on_host(dist_data_parallel *dp)
+{
     for (size_t b = 0; b < dp->buckets; b++)
         DIST_TRY(dist_task_wait(dist_bucket_task(&dp->bucket[b]), 0));
-    clear_gaps(dp);
+    return clear_gaps(dp, NULL);
+}
+
+static void begin_step(dist_data_parallel *dp)
+{
     for (size_t b = 0; b < dp->buckets; b++)
         dp->bucket[b].missing = dp->bucket[b].parameters;
     memset(dp->ready, 0, dp->parameters * sizeof *dp->ready);
     memset(dp->round, 0, dp->parameters * sizeof *dp->round);
-    count_step(dp, dist_seconds(dist_now() - began));
+    dp->steps++;
     for (size_t b = 0; b < dp->buckets; b++)
         dp->bucket[b].dense -= dp->bucket[b].dense > 0;
+}
+
+/* Counts what of the last step has ended. */
+static void count_ended(dist_data_parallel *dp)
+{
+    for (size_t b = 0; b < dp->buckets && dp->uncounted > 0; b++)
+        if (dp->bucket[b].begun && dist_task_test(dp->bucket[b].begun) == DIST_OK)
+            count_bucket(dp, b);
+}
+
+dist_status dist_dp_wait(dist_data_parallel *dp, void *stream)
+{
+    const int64_t began = dist_now();
+    if (between_rounds(dp))
+        return DIST_OK;
+    DIST_TRY(check_all_ready(dp));
+    DIST_TRY(dist_dp_on_device(dp) ? wait_on_stream(dp, stream) : wait_on_host(dp));
+    dp->exposed = dist_seconds(dist_now() - began);
+    dp->counted = (dist_data_parallel_stats){0};
+    dp->uncounted = dp->buckets;
+    begin_step(dp);
+    if (dp->buckets == 0)
+        count_step(dp);
+    else if (!dist_dp_on_device(dp))
+        count_ended(dp);
     return DIST_OK;
 }
 
-void dist_dp_stats(const dist_data_parallel *dp, dist_data_parallel_stats *stats)
+bool dist_dp_takes_streams(const dist_data_parallel *dp)
 {
+    return dist_dp_on_device(dp);
+}
+
+void dist_dp_stats(dist_data_parallel *dp, dist_data_parallel_stats *stats)
+{
+    count_ended(dp);
     *stats = dp->stats;
+}
+
+dist_status dist_dp_pull(dist_data_parallel *dp)
+{
+    if (!dist_dp_is_between_steps(dp))
+        return DIST_OK;
+    for (size_t b = 0; b < dp->buckets; b++) {
+        DIST_TRY(end_bucket(dp, b));
+        DIST_TRY(dist_task_pull(dp->bucket[b].task));
+        if (dp->bucket[b].coded)
+            DIST_TRY(dist_task_pull(dp->bucket[b].coded));
+    }
+    return DIST_OK;
+}
+
+dist_status dist_dp_push(dist_data_parallel *dp)
+{
+    for (size_t b = 0; b < dp->buckets; b++) {
+        DIST_TRY(dist_task_push(dp->bucket[b].task));
+        if (dp->bucket[b].coded)
+            DIST_TRY(dist_task_push(dp->bucket[b].coded));
+    }
+    return DIST_OK;
 }
 
 dist_status dist_dp_destroy(dist_data_parallel *dp)

@@ -8,6 +8,7 @@
 typedef struct dist_bucket {
     dist_task *task;
     dist_task *coded; /* takes over when `dense` is 0; NULL: never */
+    dist_task *begun; /* what was started last and has not been counted; NULL: nothing */
     uint64_t dense;   /* steps left before */
     char *memory;
     uint64_t bytes;
@@ -40,7 +41,15 @@ struct dist_data_parallel {
     int *round;     /* how often each gradient became ready since the last average */
     uint64_t steps; /* averaged so far, by the jobs whose state was loaded too */
     dist_data_parallel_stats stats;
+    dist_data_parallel_stats counted; /* of the step in flight, from the buckets that have ended */
+    double exposed;                   /* of that step */
+    size_t uncounted;                 /* its buckets that have not ended */
 };
+
+static inline bool dist_dp_on_device(const dist_data_parallel *dp)
+{
+    return dp->setup.memory == DIST_MEMORY_CUDA;
+}
 
 /* tasks.c. Makes the tasks of all buckets, unless `status`, of what was done for them before, is a failure; returns the
  * first one. In groups all ranks of the job must come here, also after a failure. */

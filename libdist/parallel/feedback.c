@@ -55,10 +55,13 @@ static void visit_encode(const walk *w, const dist_op *op)
     }
 }
 
-/* The first element of the matrix at `slice`: gradients of the program's are USER buffers from 1 on, in order. */
+/* The first element of the matrix at `slice`: gradients of the program's are USER buffers from 1 on, in order. Those in device
+ * memory are worked on in pinned copies. */
 static uint64_t matrix_at(const walk *w, dist_slice slice)
 {
     const dist_data_parallel *dp = w->dp;
+    const uint32_t copies = dist_task_plan(w->task)->buffer[slice.buffer].copies;
+    slice.buffer = copies ? copies - 1 : slice.buffer;
     uint64_t first = 0;
     uint32_t user = 0;
     for (size_t i = 0; i < dp->parameters; i++) {
@@ -294,7 +297,7 @@ static void write_kept(void *argument, const dist_kept *kept)
     w->segments++;
 }
 
-dist_status dist_dp_state_save(const dist_data_parallel *dp, void *state, uint64_t bytes)
+dist_status dist_dp_state_save(dist_data_parallel *dp, void *state, uint64_t bytes)
 {
     dist_part part = dist_part_of(dp);
     writing w = {.at = (char *)state + DIST_PART_HEADER};
@@ -311,6 +314,7 @@ dist_status dist_dp_state_save(const dist_data_parallel *dp, void *state, uint64
                          "the state takes %" PRIu64 " bytes (dist_data_parallel_state_bytes), not %" PRIu64
                          "%s",
                          part.bytes, bytes, state ? "" : ", and a place for them");
+    DIST_TRY(dist_dp_pull(dp));
     dist_kept_walk(dp, write_kept, &w);
     part.segments = w.segments;
     dist_part_seal(state, &part);

@@ -50,6 +50,11 @@ static bool is_coded(const lowerer *w, int peer)
     return w->l->codec && w->l->codec->kind != DIST_CODEC_NONE && crosses(w->l, w->position, peer);
 }
 
+static bool is_on_device_wire(const lowerer *w, int peer)
+{
+    return w->l->nccl && !crosses(w->l, w->position, peer);
+}
+
 static dist_slot_pool *pool_of(const lowerer *w, int stage, pool_kind kind)
 {
     return &w->pool[w->chunk_of[stage] * POOLS + (int)kind];
@@ -104,12 +109,18 @@ static void receive(lowerer *w, int stage, int sender, dist_call_kind kind, uint
         frame = dist_slot_take(pool_of(w, stage, FRAME_IN));
         to = slice_of(w, stage, FRAME_IN, frame);
     }
-    if (w->plan) {
+    if (w->plan && is_on_device_wire(w, rank_of(w, sender))) {
+        dist_plan_recv(w->plan, channel, peer, head(to));
+        dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, false);
+        dist_plan_recv(w->plan, channel, peer, body(to, w->l->boundary_bytes));
+        dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, false);
+        dist_plan_on_device_wire(w->plan);
+    } else if (w->plan) {
         dist_plan_recv(w->plan, channel, peer, to);
         dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, !coded);
     }
     if (coded && w->plan) {
-        dist_plan_copy(w->plan, head(slot), head(to));
+        dist_plan_copy_head(w->plan, head(slot), head(to));
         dist_plan_decode(w->plan, w->l->boundary_type, body(slot, w->l->boundary_bytes),
                          body(to, frame_bytes(w->l)), 1, 1, false);
     }
@@ -131,12 +142,18 @@ static void send(lowerer *w, int stage, int receiver, dist_call_kind kind, uint3
     }
     if (coded && w->plan) {
         const uint64_t count = w->l->boundary_bytes / dist_type_bytes(w->l->boundary_type);
-        dist_plan_copy(w->plan, head(from), head(slot));
+        dist_plan_copy_head(w->plan, head(from), head(slot));
         dist_plan_encode(w->plan, w->l->boundary_type, body(from, frame_bytes(w->l)),
                          body(slot, w->l->boundary_bytes), nothing, microbatch * count,
                          (uint32_t)stage * 2 + (kind != DIST_CALL_FORWARD));
     }
-    if (w->plan) {
+    if (w->plan && is_on_device_wire(w, rank_of(w, receiver))) {
+        dist_plan_send(w->plan, channel, peer, head(from));
+        dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, false);
+        dist_plan_send(w->plan, channel, peer, body(from, w->l->boundary_bytes));
+        dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, false);
+        dist_plan_on_device_wire(w->plan);
+    } else if (w->plan) {
         dist_plan_send(w->plan, channel, peer, from);
         dist_plan_label(w->plan, kind, (uint32_t)stage, microbatch, !coded);
     }
@@ -417,10 +434,11 @@ dist_status dist_lower(dist_plan **out, const dist_lowering *l, int position)
     if (l->codec && l->boundary_bytes % dist_type_bytes(l->boundary_type) != 0)
         return dist_fail(DIST_ERR_ARGUMENT, "%" PRIu64 " bytes between stages are no multiple of a %s",
                          l->boundary_bytes, dist_type_name(l->boundary_type));
-    dist_plan *plan = dist_plan_create(
-        job_rank(l, position), l->ranks, "pipeline %s on %d ranks, %d microbatches of %" PRIu64 " bytes%s%s",
-        l->label ? l->label : l->schedule->name, l->schedule->ranks, l->schedule->microbatches,
-        l->boundary_bytes, l->codec ? ", " : "", l->codec ? l->codec->text : "");
+    dist_plan *plan = dist_plan_create(job_rank(l, position), l->ranks,
+                                       "pipeline %s on %d ranks, %d microbatches of %" PRIu64 " bytes%s%s%s",
+                                       l->label ? l->label : l->schedule->name, l->schedule->ranks,
+                                       l->schedule->microbatches, l->boundary_bytes, l->codec ? ", " : "",
+                                       l->codec ? l->codec->text : "", l->device ? ", in device memory" : "");
     if (!plan)
         return DIST_ERR_MEMORY;
     const dist_status status = lower(&w, plan);

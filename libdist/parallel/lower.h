@@ -6,7 +6,8 @@
  * are received while the rank computes. Between stages on one rank nothing is sent.
  *
  * Slots begin with a dist_parcel, which says how many bytes the program wrote; only those travel, unless the message goes
- * through a codec (between sites): then the frame of the whole slot does.
+ * through a codec (between sites): then the frame of the whole slot does. Over the device wire, which moves what was agreed on, the
+ * parcel goes by itself and then the whole slot.
  */
 #ifndef DIST_PARALLEL_LOWER_H
 #define DIST_PARALLEL_LOWER_H
@@ -23,7 +24,10 @@ typedef struct dist_lowering {
     const int *rank_at;            /* [schedule->ranks]: the job's rank at each position; NULL: 0, 1, ... */
     uint64_t boundary_bytes;       /* most bytes that a stage hands to the next, without the dist_parcel */
     dist_type boundary_type;
-    const dist_codec *codec;       /* between sites; NULL or none: as it is */
+    const dist_codec *codec; /* between sites; NULL or none: as it is */
+    bool device;             /* for the label: slots are in device memory */
+    bool
+        nccl; /* slots are in device memory, and between ranks of a site what is in them goes over the device wire */
     const dist_stage_times *times; /* [positions], seconds; NULL: the calls cost nothing */
     uint64_t stash_bytes;          /* of the program, for one microbatch on a rank, all its chunks */
     int ahead;                     /* 0: 2, and between sites all that can be under way */

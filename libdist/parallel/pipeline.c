@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "parallel/pipeline_internal.h"
+#include "plan/stage.h"
 #include "topology/group.h"
 
 #define VERIFIED_SLOTS 200000 /* of all ranks: what takes a fraction of a second to prove */
@@ -20,6 +21,7 @@ static dist_lowering lowering_of(const dist_pipeline *p)
                            .boundary_bytes = (uint64_t)p->options.boundary_count *
                                              dist_type_bytes(p->options.boundary_type),
                            .boundary_type = p->options.boundary_type,
+                           .device = dist_pp_on_device(p),
                            .codec = &s->codec,
                            .times = p->layout.times,
                            .stash_bytes = p->options.stash_bytes};
@@ -98,8 +100,10 @@ static dist_status prepare(dist_pipeline *p, dist_plan **plan)
     p->stats.bound = p->layout.bound;
     DIST_TRY(make_states(p));
     DIST_TRY(verify(p));
-    const dist_lowering lowering = lowering_of(p);
-    return dist_lower(plan, &lowering, p->position);
+    dist_lowering lowering = lowering_of(p);
+    lowering.nccl = p->setup.nccl != NULL;
+    DIST_TRY(dist_lower(plan, &lowering, p->position));
+    return dist_plan_stage(plan, &(dist_staging){.calls = dist_pp_on_device(p)});
 }
 
 /* A rank that failed says so before the others wait for it. */
@@ -129,6 +133,8 @@ dist_status dist_pp_create(dist_pipeline **out, const dist_pipeline_setup *setup
     p->setup = *setup;
     p->options = *setup->options;
     status = agree(p, prepare(p, &plan));
+    if (status >= 0 && dist_pp_on_device(p))
+        status = dist_pipeline_edges_open(p);
     if (status < 0)
         dist_plan_destroy(plan);
     else
@@ -177,6 +183,7 @@ dist_status dist_pp_register(dist_pipeline *p, int stage, const dist_parameter *
     setup.spec.topology = p->group;
     setup.spec.rank = dist_mesh_replica(&p->layout.mesh, p->setup.rank);
     setup.member = p->member;
+    setup.spec.team = false; /* the device wire is of whole sites */
     DIST_TRY(dist_dp_create(&state->averages, &setup, parameters, n));
     state->parameters = n;
     p->registered++;

@@ -17,8 +17,10 @@ typedef struct dist_pipeline_setup {
     int rank;
     uint64_t
         one_way; /* bytes up to which a message takes one latency; longer ones are agreed on first, and take three */
-    dist_spec spec;   /* for averages: algorithm, tuning and rank of the job */
-    dist_codec codec; /* of activations between sites */
+    dist_spec spec;      /* for averages: algorithm, tuning and rank of the job */
+    dist_codec codec;    /* of activations between sites */
+    const dist_gpu *gpu; /* of slots in device memory; NULL: in host memory */
+    dist_wire *nccl;     /* connects the devices of a site; NULL: nothing does */
     const dist_pipeline_options *options;
 } dist_pipeline_setup;
 

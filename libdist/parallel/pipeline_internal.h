@@ -45,4 +45,12 @@ struct dist_pipeline {
     dist_pipeline_stats stats;
 };
 
+static inline bool dist_pp_on_device(const dist_pipeline *p)
+{
+    return p->setup.gpu != NULL;
+}
+
+/* pipeline_edges.c. Makes sure that the device wire connects all neighbours in all pipelines. Collective; blocks. */
+dist_status dist_pipeline_edges_open(const dist_pipeline *p);
+
 #endif

@@ -5,28 +5,32 @@
 #include "base/error.h"
 #include "parallel/pipeline_internal.h"
 
-static dist_parcel *parcel_at(const dist_task *task, dist_slice slice)
+/* A boundary: its head, which is the host's, and the bytes behind it, which may be in device memory. */
+typedef struct boundary {
+    dist_parcel *head; /* NULL: there is none */
+    void *data;
+} boundary;
+
+static boundary boundary_at(const dist_task *task, dist_slice slice)
 {
     if (slice.buffer == DIST_NO_BUFFER)
-        return NULL;
-    return (dist_parcel *)(void *)((char *)dist_task_buffer(task, slice.buffer) + slice.offset);
+        return (boundary){NULL, NULL};
+    const uint32_t copy = dist_task_plan(task)->buffer[slice.buffer].copy;
+    char *const whole = (char *)dist_task_buffer(task, slice.buffer) + slice.offset;
+    char *const head = copy ? (char *)dist_task_buffer(task, copy - 1) + slice.offset : whole;
+    return (boundary){(dist_parcel *)(void *)head, whole + sizeof(dist_parcel)};
 }
 
-static void *data_of(dist_parcel *parcel)
+static size_t bytes_of(boundary b)
 {
-    return parcel ? parcel + 1 : NULL;
-}
-
-static size_t bytes_of(const dist_parcel *parcel)
-{
-    return parcel ? (size_t)parcel->bytes : 0;
+    return b.head ? (size_t)b.head->bytes : 0;
 }
 
 /* What one CALL works on. */
 typedef struct work {
     dist_pipeline *pipeline;
     dist_pipeline_stage_state *state;
-    dist_parcel *dst;
+    boundary dst;
     dist_pipeline_call call;
 } work;
 
@@ -39,53 +43,64 @@ static dist_status run(work *w, dist_pipeline_function *function, const char *na
     return DIST_OK;
 }
 
+/* Zeros behind what the program wrote, where all of it is encoded. */
+static dist_status clear_rest(const work *w, size_t bytes, size_t room)
+{
+    const dist_pipeline *p = w->pipeline;
+    char *const rest = (char *)w->dst.data + bytes;
+    if (p->setup.codec.kind == DIST_CODEC_NONE || bytes == room)
+        return DIST_OK;
+    if (dist_pp_on_device(p))
+        return dist_gpu_check(p->setup.gpu, p->setup.gpu->cuda->zero(rest, room - bytes, p->options.stream),
+                              "clearing the rest of a boundary");
+    memset(rest, 0, room - bytes);
+    return DIST_OK;
+}
+
 /* How much the program wrote is how much travels. */
 static dist_status put_size(const work *w, size_t bytes, size_t room, const char *what)
 {
     if (bytes > room)
         return dist_fail(DIST_ERR_ARGUMENT, "stage %d, microbatch %d: %zu bytes of %s; there is room for %zu",
                          w->call.stage, w->call.microbatch, bytes, what, room);
-    if (w->dst)
-        w->dst->bytes = bytes;
-    if (w->dst && w->pipeline->setup.codec.kind != DIST_CODEC_NONE) /* all of it is encoded */
-        memset((char *)data_of(w->dst) + bytes, 0, room - bytes);
-    return DIST_OK;
+    w->dst.head->bytes = bytes;
+    return clear_rest(w, bytes, room);
 }
 
 /* What came says how long it is; it is not believed beyond the room. */
-static dist_status check_size(const work *w, const dist_parcel *came, size_t room)
+static dist_status check_size(const work *w, boundary came, size_t room)
 {
-    if (!came || came->bytes <= room)
+    if (bytes_of(came) <= room)
         return DIST_OK;
     return dist_fail(DIST_ERR_FRAME,
                      "stage %d, microbatch %d: what came says that it has %llu bytes; there is room for %zu",
-                     w->call.stage, w->call.microbatch, (unsigned long long)came->bytes, room);
+                     w->call.stage, w->call.microbatch, (unsigned long long)came.head->bytes, room);
 }
 
 static dist_status forward(work *w, size_t room)
 {
-    w->call.output = data_of(w->dst);
-    w->call.output_bytes = w->dst ? room : 0;
+    w->call.output = w->dst.data;
+    w->call.output_bytes = w->dst.head ? room : 0;
     *w->call.stash = NULL;
     DIST_TRY(run(w, w->pipeline->options.forward, "forward"));
-    return w->dst ? put_size(w, w->call.output_bytes, room, "output") : DIST_OK;
+    return w->dst.head ? put_size(w, w->call.output_bytes, room, "output") : DIST_OK;
 }
 
 static dist_status backward_input(work *w, const dist_op *op, const dist_task *task, size_t room)
 {
     const dist_pipeline_options *o = &w->pipeline->options;
-    dist_parcel *gradient = parcel_at(task, op->src);
+    const boundary gradient = boundary_at(task, op->src);
     DIST_TRY(check_size(w, gradient, room));
     if (o->recompute)
         DIST_TRY(run(w, o->recompute, "recompute"));
-    w->call.output_gradient = data_of(gradient);
+    w->call.output_gradient = gradient.data;
     w->call.output_gradient_bytes = bytes_of(gradient);
-    w->call.input_gradient = data_of(w->dst);
-    w->call.input_gradient_bytes = w->dst ? w->call.input_bytes : 0;
+    w->call.input_gradient = w->dst.data;
+    w->call.input_gradient_bytes = w->dst.head ? w->call.input_bytes : 0;
     w->call.first = w->state->inputs == 0;
     w->call.last = ++w->state->inputs == o->microbatches;
     DIST_TRY(run(w, o->backward_input, "backward_input"));
-    return w->dst ? put_size(w, w->call.input_gradient_bytes, room, "input gradient") : DIST_OK;
+    return w->dst.head ? put_size(w, w->call.input_gradient_bytes, room, "input gradient") : DIST_OK;
 }
 
 static dist_status backward_weight(work *w)
@@ -109,7 +124,7 @@ static dist_status end_microbatch(work *w)
     if (state->weights < o->microbatches)
         return DIST_OK;
     for (size_t i = 0; state->averages && i < state->parameters; i++)
-        DIST_TRY(dist_dp_ready(state->averages, i));
+        DIST_TRY(dist_dp_ready(state->averages, i, o->stream));
     return DIST_OK;
 }
 
@@ -120,13 +135,13 @@ static dist_status called(void *user, const dist_task *task, const dist_op *op)
     dist_pipeline_stage_state *state = &p->state[p->chunk_of[op->stage]];
     const bool is_forward = op->call == DIST_CALL_FORWARD, split = p->layout.schedule->split;
     const size_t room = (size_t)p->options.boundary_count * dist_type_bytes(p->options.boundary_type);
-    dist_parcel *input = parcel_at(task, is_forward ? op->src : op->state);
+    const boundary input = boundary_at(task, is_forward ? op->src : op->state);
     work w = {.pipeline = p,
               .state = state,
-              .dst = parcel_at(task, op->dst),
+              .dst = boundary_at(task, op->dst),
               .call = {.stage = (int)op->stage,
                        .microbatch = (int)op->microbatch,
-                       .input = data_of(input),
+                       .input = input.data,
                        .input_bytes = bytes_of(input),
                        .stash = &state->stash[op->microbatch]}};
     DIST_TRY(check_size(&w, input, room));
@@ -169,11 +184,11 @@ dist_status dist_pp_step(dist_pipeline *p)
 {
     const int64_t began = dist_now();
     begin(p);
-    DIST_TRY(dist_task_serve(p->task, called, p));
+    DIST_TRY(dist_task_serve_stream(p->task, called, p, p->options.stream));
     const int64_t served = dist_now();
     for (int c = 0; c < p->layout.schedule->chunks; c++)
         if (p->state[c].averages)
-            DIST_TRY(dist_dp_wait(p->state[c].averages));
+            DIST_TRY(dist_dp_wait(p->state[c].averages, p->options.stream));
     count(p, began, served);
     return DIST_OK;
 }

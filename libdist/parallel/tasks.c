@@ -5,6 +5,7 @@
 #include "parallel/data_parallel_internal.h"
 #include "parallel/lowrank.h"
 #include "plan/embed.h"
+#include "plan/stage.h"
 
 /* Plans that are to become tasks, in this order. */
 typedef struct planned {
@@ -47,13 +48,30 @@ static dist_spec dense_spec(const dist_spec *spec)
     return dense;
 }
 
+/* All USER buffers, the bucket and the gradients in it, are in the same memory. */
+static dist_status stage(const dist_data_parallel *dp, dist_plan **plan)
+{
+    dist_memory *user = malloc(((*plan)->buffers + 1) * sizeof *user);
+    if (!user)
+        return dist_fail(DIST_ERR_MEMORY, "no memory for the buffers of '%s'", (*plan)->label);
+    for (size_t b = 0; b < (*plan)->buffers; b++)
+        user[b] = dp->setup.memory;
+    const dist_status status =
+        dist_plan_stage(plan, &(dist_staging){.user = user, .direct = dp->setup.direct});
+    free(user);
+    return status;
+}
+
 /* Takes the plan over. */
 static dist_status add(const dist_data_parallel *dp, agenda *a, size_t bucket, dist_plan *plan,
                        dist_task **task)
 {
-    a->item[a->items++] = (planned){plan, task, bucket};
-    return dp->setup.member ? dist_plan_embed(plan, dp->setup.member, dist_engine_ranks(dp->setup.engine))
-                            : DIST_OK;
+    planned *item = &a->item[a->items++];
+    *item = (planned){plan, task, bucket};
+    DIST_TRY(stage(dp, &item->plan));
+    return dp->setup.member
+               ? dist_plan_embed(item->plan, dp->setup.member, dist_engine_ranks(dp->setup.engine))
+               : DIST_OK;
 }
 
 static dist_status add_bucket(const dist_data_parallel *dp, agenda *a, size_t bucket, dist_spec spec,

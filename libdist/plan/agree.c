@@ -89,7 +89,7 @@ static void propose(const dist_task *task, proposal *mine)
     mine->balance = balance_of(task->plan);
     find_room(engine, mine);
     for (size_t op = 0; op < task->plan->ops; op++)
-        mine->wants_space |= task->plan->op[op].kind == DIST_OP_NATIVE;
+        mine->wants_space |= task->plan->op[op].kind == DIST_OP_NATIVE && !task->plan->op[op].device;
 }
 
 static void list_messages(const dist_plan *plan, message_record *record)

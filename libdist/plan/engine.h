@@ -78,6 +78,9 @@ dist_status dist_task_follow(dist_task *task, void *stream);
  * can wait for a word in memory, else when the run has ended. */
 dist_status dist_task_lead(dist_task *task, void *stream);
 
+/* Whether its plan has device memory. */
+bool dist_task_has_device(const dist_task *task);
+
 /* Start and wait, without waking the progress thread. */
 dist_status dist_task_run(dist_task *task);
 
@@ -87,6 +90,9 @@ typedef dist_status dist_task_function(void *user, const dist_task *task, const 
  * each as soon as what it waits for is done. Messages and arithmetic go on meanwhile on the progress thread, or between CALLs
  * where there is none. The deadline counts the time in which nothing of the task moves; a CALL may take as long as it likes. */
 dist_status dist_task_serve(dist_task *task, dist_task_function *function, void *user);
+/* The same for CALLs on device memory, which only queue their work on `stream`: a CALL is called when all it waits for is queued, and
+ * is done when what it has queued is. */
+dist_status dist_task_serve_stream(dist_task *task, dist_task_function *function, void *user, void *stream);
 
 /* Of the last run that was started with dist_task_start. */
 typedef struct dist_task_stats {

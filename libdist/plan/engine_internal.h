@@ -49,8 +49,9 @@ typedef struct dist_device_task {
     int gates;   /* of the coming or the current run */
     bool passed; /* all gates of the current run have been seen open */
     bool
-        direct; /* a wire reads or writes device memory before any op of the device: the run begins when gates are open */
-    bool held; /* it has not begun for that reason */
+        direct; /* a wire touches device memory before any op of the device: the run begins when gates are open */
+    bool held;    /* it has not begun for that reason */
+    void *stream; /* the program's, on which its functions queue */
 } dist_device_task;
 
 struct dist_task {
@@ -97,9 +98,9 @@ struct dist_engine {
     atomic_int in_flight; /* submitted and active tasks */
     atomic_int waiters;   /* callers who drive or want to */
     int64_t busy_since, last_check;
-    const dist_gpu *gpu;                                            /* NULL: no device is in use */
-    dist_wire *device_wire;                                         /* NULL: none connects devices */
-    dist_device_op *lane_first[DIST_LANES], *lane_last[DIST_LANES]; /* queued, oldest first */
+    const dist_gpu *gpu;                                                    /* NULL: no device is in use */
+    dist_wire *device_wire;                                                 /* NULL: none connects devices */
+    dist_device_op *lane_first[DIST_LANES_ALL], *lane_last[DIST_LANES_ALL]; /* queued, oldest first */
     uint64_t spaces_used;  /* bit s: collective space s belongs to a live task */
     uint32_t agreements;   /* tasks created so far */
     const char *preparing; /* label of the plan that is being compared with the other ranks; NULL: none */
@@ -126,6 +127,9 @@ dist_status dist_device_task_create(dist_task *task);
 void dist_device_task_destroy(dist_task *task);
 /* Queues what is ready. */
 dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved);
+/* Around a function of the program that queues its work on the task's stream: what must come first on the device does. */
+dist_status dist_queue_before_call(dist_task *task, uint32_t op);
+dist_status dist_queue_after_call(dist_task *task, uint32_t op);
 /* Completes what has ended. */
 dist_status dist_queue_poll(dist_engine *engine, bool *moved);
 /* Whether all streams that the run starts behind have come to that point. */

@@ -83,6 +83,16 @@ uint32_t dist_plan_add_buffer(dist_plan *plan, dist_buffer_kind kind, uint64_t b
     return (uint32_t)plan->buffers++;
 }
 
+/* The head of a parcel in device memory is in its pinned copy. */
+static bool touch_head(dist_plan *plan, const dist_op *op, dist_slice slice, bool write)
+{
+    if (op->kind != DIST_OP_CALL || slice.buffer >= plan->buffers || plan->buffer[slice.buffer].copy == 0)
+        return true;
+    return dist_hazards_touch(
+        plan->hazards, (uint32_t)plan->ops,
+        dist_slice_of(plan->buffer[slice.buffer].copy - 1, slice.offset, sizeof(dist_parcel)), write);
+}
+
 static bool touch(dist_plan *plan, const dist_op *op)
 {
     uint32_t number = (uint32_t)plan->ops;
@@ -92,6 +102,8 @@ static bool touch(dist_plan *plan, const dist_op *op)
             dist_hazards_touch(plan->hazards, number, op->dst, false)) &&
            dist_hazards_touch(plan->hazards, number, op->dst, true) &&
            dist_hazards_touch(plan->hazards, number, op->state, op->kind != DIST_OP_CALL) &&
+           touch_head(plan, op, op->src, false) && touch_head(plan, op, op->state, false) &&
+           touch_head(plan, op, op->dst, true) &&
            (op->kind != DIST_OP_CALL || dist_hazards_note(plan->hazards, plan->last_call));
 }
 
@@ -195,6 +207,13 @@ void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src)
     append(plan, (dist_op){.kind = DIST_OP_COPY, .dst = dst, .src = src, .state = nothing});
 }
 
+void dist_plan_copy_head(dist_plan *plan, dist_slice dst, dist_slice src)
+{
+    dist_plan_copy(plan, dst, src);
+    if (plan->status == DIST_OK && plan->ops > 0)
+        plan->op[plan->ops - 1].head = true;
+}
+
 void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor)
 {
     if (dst.bytes == 0)
@@ -277,6 +296,12 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .state = nothing});
 }
 
+void dist_plan_on_device_wire(dist_plan *plan)
+{
+    if (plan->status == DIST_OK && plan->ops > 0)
+        plan->op[plan->ops - 1].device = true;
+}
+
 void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction,
                            int root, uint64_t count, dist_slice dst, dist_slice src)
 {
@@ -296,7 +321,9 @@ bool dist_op_on_device(const dist_plan *plan, const dist_op *op)
     case DIST_OP_DIVIDE:
     case DIST_OP_ENCODE:
     case DIST_OP_DECODE:
-        return dist_slice_on_device(plan, op->dst) || dist_slice_on_device(plan, op->src);
+    case DIST_OP_CALL:
+        return dist_slice_on_device(plan, op->dst) || dist_slice_on_device(plan, op->src) ||
+               dist_slice_on_device(plan, op->state);
     default:
         return false;
     }

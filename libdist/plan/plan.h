@@ -63,6 +63,7 @@ typedef struct dist_op {
     };
     bool add : 1;      /* DECODE: dst += */
     bool variable : 1; /* SEND, RECV: a dist_parcel, of which only what it says travels */
+    bool head : 1;     /* COPY: of heads of parcels */
     bool staged : 1;   /* SEND, RECV: of the CALL named by call, stage and microbatch; for people to read */
     bool device : 1;  /* SEND, RECV, NATIVE: over the device wire, in device memory; a NATIVE is the team's */
     uint16_t channel; /* SEND, RECV: messages of different channels are independent */
@@ -102,6 +103,8 @@ typedef enum dist_buffer_kind {
 typedef struct dist_plan_buffer {
     dist_buffer_kind kind;
     dist_memory memory; /* AUTO counts as HOST */
+    uint32_t copies;    /* 1 + the buffer in device memory whose pinned copy it is; 0: none */
+    uint32_t copy;      /* 1 + the buffer that is its pinned copy; 0: none */
     uint64_t bytes;
     char name[16];
 } dist_plan_buffer;
@@ -168,6 +171,7 @@ void dist_plan_label(dist_plan *plan, dist_call_kind call, uint32_t stage, uint3
 void dist_plan_reduce(dist_plan *plan, dist_type type, dist_reduction reduction, dist_slice dst,
                       dist_slice src);
 void dist_plan_copy(dist_plan *plan, dist_slice dst, dist_slice src);
+void dist_plan_copy_head(dist_plan *plan, dist_slice dst, dist_slice src);
 void dist_plan_divide(dist_plan *plan, dist_type type, dist_slice dst, int divisor);
 /* `frame` has the size that the plan's codec gives to the values, which are float32, float16 or bfloat16.
  * state.buffer may be DIST_NO_BUFFER, and has dist_feedback_bytes otherwise. `first` and `stream` place the
@@ -193,6 +197,8 @@ static inline uint64_t dist_frame_stride(uint64_t bytes)
 }
 void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction, int root,
                       uint64_t count, dist_slice dst, dist_slice src);
+/* Says that the message just added goes over the device wire. */
+void dist_plan_on_device_wire(dist_plan *plan);
 /* The same over the team: parts of a reduce-scatter or an all-gather are those of its ranks in their order. */
 void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction,
                            int root, uint64_t count, dist_slice dst, dist_slice src);
@@ -200,7 +206,8 @@ void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, 
 /* Adds an op made elsewhere, but for its waits, which are derived anew. */
 void dist_plan_append(dist_plan *plan, const dist_op *op);
 
-/* A CALL waits for the CALL before it, besides whoever touched its slices. */
+/* A CALL waits for the CALL before it, besides whoever touched its slices. Heads of parcels (dist_parcel) are the host's: those of
+ * slices in device memory are in the pinned copies, and a CALL reads and writes them too. */
 typedef struct dist_stage_call {
     dist_call_kind kind;
     uint32_t stage, microbatch;
@@ -236,7 +243,8 @@ static inline bool dist_slice_on_device(const dist_plan *plan, dist_slice slice)
     return slice.buffer < plan->buffers && plan->buffer[slice.buffer].memory == DIST_MEMORY_CUDA;
 }
 
-/* Whether the device does the op, queued on a stream: any but those of a wire and CALL that has a slice in device memory. */
+/* Whether the device does the op, queued on a stream: any but those of a wire that has a slice in device memory. A CALL is queued by
+ * the program. */
 bool dist_op_on_device(const dist_plan *plan, const dist_op *op);
 
 /* Whether an op reads its dst as well as writing it. */

@@ -17,6 +17,8 @@ _Static_assert((int)DIST_CUDA_FLOAT32 == (int)DIST_FLOAT32 && (int)DIST_CUDA_FLO
 static dist_lane lane_of(const dist_task *task, const dist_op *op)
 {
     const dist_plan *plan = task->plan;
+    if (op->kind == DIST_OP_CALL)
+        return DIST_LANE_PROGRAM;
     if (op->kind == DIST_OP_ENCODE)
         return DIST_LANE_ENCODE;
     if (op->kind == DIST_OP_DECODE)
@@ -256,6 +258,36 @@ static dist_status check_frame(const dist_task *task, const dist_op *op)
     return dist_frame_check(&task->plan->codec, dist_task_at(task, op->src), op->src.bytes, op->count);
 }
 
+/* Behind what is queued on its lane. */
+static dist_status mark(dist_engine *engine, dist_task *task, dist_device_op *d, void *stream)
+{
+    const int error = engine->gpu->cuda->event_record(d->event, stream);
+    if (error)
+        return dist_engine_blame(task, d->number, dist_gpu_check(engine->gpu, error, "recording an event"));
+    d->next = NULL;
+    if (engine->lane_last[d->lane])
+        engine->lane_last[d->lane]->next = d;
+    else
+        engine->lane_first[d->lane] = d;
+    engine->lane_last[d->lane] = d;
+    dist_engine_queued(task, d->number);
+    return DIST_OK;
+}
+
+dist_status dist_queue_before_call(dist_task *task, uint32_t number)
+{
+    const dist_op *op = &task->plan->op[number];
+    dist_device_op *d = task->on_device->of[number];
+    const int error = wait_for_others(task, op, d, task->on_device->stream);
+    return error ? dist_engine_blame(task, number, dist_gpu_check(task->engine->gpu, error, "queueing"))
+                 : DIST_OK;
+}
+
+dist_status dist_queue_after_call(dist_task *task, uint32_t number)
+{
+    return mark(task->engine, task, task->on_device->of[number], task->on_device->stream);
+}
+
 static dist_status queue(dist_engine *engine, dist_task *task, uint32_t number)
 {
     const dist_op *op = &task->plan->op[number];
@@ -268,18 +300,9 @@ static dist_status queue(dist_engine *engine, dist_task *task, uint32_t number)
     int error = wait_for_others(task, op, d, stream);
     if (!error)
         error = launch(task, op, d, stream);
-    if (!error)
-        error = engine->gpu->cuda->event_record(d->event, stream);
     if (error)
         return dist_engine_blame(task, number, dist_gpu_check(engine->gpu, error, "queueing"));
-    d->next = NULL;
-    if (engine->lane_last[d->lane])
-        engine->lane_last[d->lane]->next = d;
-    else
-        engine->lane_first[d->lane] = d;
-    engine->lane_last[d->lane] = d;
-    dist_engine_queued(task, number);
-    return DIST_OK;
+    return mark(engine, task, d, stream);
 }
 
 dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved)
@@ -305,7 +328,7 @@ static void complete(dist_engine *engine, dist_device_op *d)
 
 dist_status dist_queue_poll(dist_engine *engine, bool *moved)
 {
-    for (int lane = 0; lane < DIST_LANES; lane++) {
+    for (int lane = 0; lane < DIST_LANES_ALL; lane++) {
         dist_device_op *d;
         while ((d = engine->lane_first[lane]) != NULL) {
             const int error = engine->gpu->cuda->event_query(d->event);
@@ -350,6 +373,11 @@ void dist_device_task_announce(dist_task *task)
     t->passed = false;
     t->held = false;
     __atomic_store_n(t->word, task->runs, __ATOMIC_RELEASE);
+}
+
+bool dist_task_has_device(const dist_task *task)
+{
+    return task->on_device != NULL;
 }
 
 static dist_status check_stream(const dist_task *task, void *stream, const char *what)

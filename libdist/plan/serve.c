@@ -12,11 +12,29 @@ void dist_task_prolong(dist_task *task, int64_t now)
     task->moved = false;
 }
 
+/* Queued work on the device comes first there, and ops of the device behind it. */
+static dist_status around_call(dist_task *task, uint32_t number, bool before)
+{
+    const dist_gpu *gpu = task->engine->gpu;
+    if (!task->on_device || !task->on_device->of[number])
+        return DIST_OK;
+    const int device = dist_gpu_enter(gpu);
+    const dist_status status =
+        before ? dist_queue_before_call(task, number) : dist_queue_after_call(task, number);
+    dist_gpu_leave(gpu, device);
+    return status;
+}
+
 /* Runs the next CALL that is ready, without the lock, so that messages move meanwhile. Holds drive before and after. */
 static void call(dist_task *task, void *user)
 {
     dist_engine *engine = task->engine;
     const uint32_t number = task->calls.op[task->calls.head++];
+    const bool queued = task->on_device && task->on_device->of[number];
+    if (around_call(task, number, true) < 0) {
+        dist_engine_fail(engine, DIST_ERR_CUDA, dist_last_error());
+        return;
+    }
     task->phase[number] = DIST_PHASE_STARTED;
     task->calling = true;
     pthread_mutex_unlock(&engine->drive);
@@ -38,7 +56,10 @@ static void call(dist_task *task, void *user)
     task->stats.calls += ended - began;
     if (engine->options.trace)
         task->began[number] = began;
-    dist_engine_complete(engine, task, number);
+    if (!queued)
+        dist_engine_complete(engine, task, number);
+    else if (around_call(task, number, false) < 0)
+        dist_engine_fail(engine, DIST_ERR_CUDA, dist_last_error());
 }
 
 static bool ready(const dist_task *task)
@@ -66,6 +87,13 @@ static void await_call(dist_task *task)
         dist_engine_rest(now - idle_since, DIST_CALLER_SPIN);
         pthread_mutex_lock(&engine->drive);
     }
+}
+
+dist_status dist_task_serve_stream(dist_task *task, dist_task_function *function, void *user, void *stream)
+{
+    if (task->on_device)
+        task->on_device->stream = stream;
+    return dist_task_serve(task, function, user);
 }
 
 dist_status dist_task_serve(dist_task *task, dist_task_function *function, void *user)

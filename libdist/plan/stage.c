@@ -10,7 +10,7 @@
 typedef struct staging {
     const dist_plan *from;
     dist_plan *to;
-    bool direct;
+    const dist_staging *how;
     uint32_t *mirror;   /* [from->buffers] the pinned buffer beside it, or DIST_NO_BUFFER */
     bool *sent;         /* [from->buffers] messages are sent from it */
     bool *decoded;      /* [from->buffers] frames in it are decoded */
@@ -39,6 +39,8 @@ static dist_slice beside(staging *s, dist_slice slice)
         if (made == DIST_NO_BUFFER)
             return slice; /* the plan's status says why */
         s->to->buffer[made].memory = DIST_MEMORY_PINNED;
+        s->to->buffer[made].copies = slice.buffer + 1;
+        s->to->buffer[slice.buffer].copy = made + 1;
         s->mirror[slice.buffer] = made;
     }
     slice.buffer = s->mirror[slice.buffer];
@@ -66,6 +68,8 @@ static void copy_up(staging *s, dist_slice slice, uint64_t frame_elements)
                           .dst = slice,
                           .src = beside(s, slice),
                           .state = {.buffer = DIST_NO_BUFFER}};
+    if (slice.bytes == 0)
+        return;
     dist_plan_append(s->to, &copy);
     note(s, dist_regions_add(&s->below, slice));
 }
@@ -78,13 +82,21 @@ static void overwrite(staging *s, dist_slice slice)
 
 static bool is_staged(const staging *s, dist_slice slice)
 {
-    return !s->direct || s->frames[slice.buffer];
+    return !s->how->direct || s->frames[slice.buffer];
+}
+
+/* What of a message is in device memory: the head of a parcel is not. */
+static dist_slice body_of(const dist_op *op, dist_slice slice)
+{
+    if (!op->variable && !op->staged) /* all messages of pipelines begin with a head */
+        return slice;
+    return dist_slice_of(slice.buffer, slice.offset + sizeof(dist_parcel), slice.bytes - sizeof(dist_parcel));
 }
 
 static void stage_send(staging *s, dist_op op)
 {
     if (on_device(s, op.src) && is_staged(s, op.src)) {
-        copy_down(s, op.src);
+        copy_down(s, body_of(&op, op.src));
         op.src = beside(s, op.src);
     }
     dist_plan_append(s->to, &op);
@@ -104,9 +116,9 @@ static void stage_recv(staging *s, dist_op op)
     op.dst = beside(s, dst);
     dist_plan_append(s->to, &op);
     if (s->decoded[dst.buffer])
-        note(s, dist_regions_add(&s->arrived, dst));
+        note(s, dist_regions_add(&s->arrived, body_of(&op, dst)));
     else
-        copy_up(s, dst, 0);
+        copy_up(s, body_of(&op, dst), 0);
 }
 
 static void stage_encode(staging *s, const dist_op *op)
@@ -152,6 +164,27 @@ static void stage_on_host(staging *s, dist_op op)
         copy_up(s, dst, 0);
 }
 
+static void stage_call(staging *s, const dist_op *op)
+{
+    const dist_slice slice[] = {op->dst, op->src, op->state};
+    for (size_t n = 0; n < 3; n++) /* heads need a place, also where no message comes by */
+        if (on_device(s, slice[n]))
+            beside(s, slice[n]);
+    overwrite(s, op->dst);
+    dist_plan_append(s->to, op);
+}
+
+static void stage_copy(staging *s, dist_op op)
+{
+    if (op.head && on_device(s, op.dst)) {
+        op.dst = beside(s, op.dst);
+        op.src = beside(s, op.src);
+    } else {
+        overwrite(s, op.dst);
+    }
+    dist_plan_append(s->to, &op);
+}
+
 static void stage_op(staging *s, const dist_op *op)
 {
     if (op->device) {
@@ -177,27 +210,35 @@ static void stage_op(staging *s, const dist_op *op)
     case DIST_OP_NATIVE:
         stage_on_host(s, *op);
         break;
-    default: /* REDUCE, COPY, DIVIDE */
+    case DIST_OP_CALL:
+        stage_call(s, op);
+        break;
+    case DIST_OP_COPY:
+        stage_copy(s, *op);
+        break;
+    default: /* REDUCE, DIVIDE */
         overwrite(s, op->dst);
         dist_plan_append(s->to, op);
     }
 }
 
-static bool host_alone(const dist_op *op)
+static bool host_alone(const staging *s, const dist_op *op)
 {
-    return op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND || op->kind == DIST_OP_CALL;
+    return op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND ||
+           (op->kind == DIST_OP_CALL && !s->how->calls);
 }
 
 /* Scratch and state go where the data is, but for those of ops that only the host can do. */
-static void place_buffers(staging *s, const dist_memory *user)
+static void place_buffers(staging *s)
 {
     dist_plan *to = s->to;
+    const dist_memory *user = s->how->user;
     for (size_t b = 0, u = 0; b < to->buffers; b++)
         to->buffer[b].memory = to->buffer[b].kind == DIST_BUFFER_USER ? user[u++] : DIST_MEMORY_CUDA;
     for (size_t i = 0; i < s->from->ops; i++) {
         const dist_op *op = &s->from->op[i];
         const dist_slice slice[] = {op->dst, op->src, op->state};
-        for (size_t n = 0; host_alone(op) && n < 3; n++)
+        for (size_t n = 0; host_alone(s, op) && n < 3; n++)
             if (slice[n].buffer < to->buffers && to->buffer[slice[n].buffer].kind != DIST_BUFFER_USER)
                 to->buffer[slice[n].buffer].memory = DIST_MEMORY_HOST;
         if (op->kind == DIST_OP_SEND && !op->device)
@@ -206,10 +247,12 @@ static void place_buffers(staging *s, const dist_memory *user)
             s->decoded[op->src.buffer] = s->frames[op->src.buffer] = true;
         if (op->kind == DIST_OP_ENCODE)
             s->frames[op->dst.buffer] = true;
+        if (op->variable || (op->staged && !op->device)) /* their heads are the host's */
+            s->frames[op->kind == DIST_OP_SEND ? op->src.buffer : op->dst.buffer] = true;
     }
 }
 
-static dist_status begin(staging *s, const dist_memory *user)
+static dist_status begin(staging *s)
 {
     const size_t buffers = s->from->buffers ? s->from->buffers : 1;
     s->to = dist_plan_create(s->from->rank, s->from->ranks, "%s", s->from->label);
@@ -229,24 +272,24 @@ static dist_status begin(staging *s, const dist_memory *user)
         dist_plan_add_buffer(s->to, s->from->buffer[b].kind, s->from->buffer[b].bytes,
                              s->from->buffer[b].name);
     if (s->to->status == DIST_OK)
-        place_buffers(s, user);
+        place_buffers(s);
     return s->to->status;
 }
 
-static bool any_on_device(const dist_plan *plan, const dist_memory *user)
+static bool any_on_device(const dist_plan *plan, const dist_staging *how)
 {
     for (size_t b = 0, u = 0; b < plan->buffers; b++)
-        if (plan->buffer[b].kind == DIST_BUFFER_USER && user[u++] == DIST_MEMORY_CUDA)
+        if (plan->buffer[b].kind == DIST_BUFFER_USER && how->user[u++] == DIST_MEMORY_CUDA)
             return true;
-    return false;
+    return how->calls;
 }
 
-dist_status dist_plan_stage(dist_plan **plan, const dist_memory *user, bool direct)
+dist_status dist_plan_stage(dist_plan **plan, const dist_staging *how)
 {
-    staging s = {.from = *plan, .direct = direct};
-    if (!any_on_device(*plan, user))
+    staging s = {.from = *plan, .how = how};
+    if (!any_on_device(*plan, how))
         return DIST_OK;
-    dist_status status = begin(&s, user);
+    dist_status status = begin(&s);
     for (size_t i = 0; status >= 0 && i < s.from->ops; i++)
         stage_op(&s, &s.from->op[i]);
     if (status >= 0)

@@ -4,7 +4,7 @@
  * scratch and state there too and adds what a wire of host memory needs: a COPY down into pinned memory before a SEND, one
  * up after a RECV. Each buffer that messages touch has a pinned one of the same shape beside it, so the order of messages,
  * and with it freedom from deadlock, is that of the plan given. Frames are copied whole, once whoever sends them, and are
- * checked on the host before they are copied up. What the device has no kernel for (PROJECT, EXPAND, collectives of
+ * checked on the host before they are copied up. The heads of parcels stay on the host, in the pinned copies. What the device has no kernel for (PROJECT, EXPAND, collectives of
  * the wire) runs on the pinned memory.
  */
 #ifndef DIST_PLAN_STAGE_H
@@ -12,9 +12,14 @@
 
 #include "plan/plan.h"
 
-/* Replaces *plan, which is finished, by its staged form; `user` says where its USER buffers are, in their order. Without one in
- * device memory nothing changes. `direct`: the wire takes device memory, so messages are left alone. On failure *plan stays
- * as it was. */
-dist_status dist_plan_stage(dist_plan **plan, const dist_memory *user, bool direct);
+typedef struct dist_staging {
+    const dist_memory *user; /* where the USER buffers are, in their order */
+    bool direct; /* the wire takes device memory: messages are left alone, but for frames and parcels */
+    bool calls;  /* the program's functions work on device memory */
+} dist_staging;
+
+/* Replaces *plan, which is finished, by its staged form. Without a USER buffer in device memory, and without functions that work on it,
+ * nothing changes. On failure *plan stays as it was. */
+dist_status dist_plan_stage(dist_plan **plan, const dist_staging *how);
 
 #endif

@@ -101,7 +101,7 @@ static void backward(const member *mine, int step)
         float *gradient = dist_dp_gradient(mine->dp, (size_t)i);
         for (size_t k = 0; k < counts[i]; k++)
             gradient[k] = value(rank, step, i, k);
-        assert_dist(dist_dp_ready(mine->dp, (size_t)i));
+        assert_dist(dist_dp_ready(mine->dp, (size_t)i, NULL));
     }
 }
 
@@ -135,7 +135,7 @@ static void train(member *mine, const double bound[2])
 {
     for (int step = 0; step < STEPS + mine->of; step++) {
         backward(mine, step);
-        assert_dist(dist_dp_wait(mine->dp));
+        assert_dist(dist_dp_wait(mine->dp, NULL));
         const double error = error_of(mine, step);
         if (error > bound[mine->of])
             print_error("rank %d step %d: off by %g of %g\n", rank, step, error, bound[mine->of]);

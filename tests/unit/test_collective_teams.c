@@ -72,7 +72,8 @@ static void verify_staged(job *j, bool direct)
 {
     static const dist_memory user[] = {DIST_MEMORY_CUDA, DIST_MEMORY_CUDA};
     for (int r = 0; r < j->ranks; r++)
-        assert_int_equal(dist_plan_stage(&j->plan[r], user, direct), DIST_OK);
+        assert_int_equal(dist_plan_stage(&j->plan[r], &(dist_staging){.user = user, .direct = direct}),
+                         DIST_OK);
     verify(j, 0);
 }
 
@@ -422,7 +423,8 @@ static void test_what_is_printed(void **state)
     static char text[1 << 16];
     job j;
     job_begin(&j, "2x2", 1000, "int8");
-    assert_int_equal(dist_plan_stage(&j.plan[2], (dist_memory[]){DIST_MEMORY_CUDA}, false), DIST_OK);
+    assert_int_equal(dist_plan_stage(&j.plan[2], &(dist_staging){.user = (dist_memory[]){DIST_MEMORY_CUDA}}),
+                     DIST_OK);
     FILE *file = tmpfile();
     assert_non_null(file);
     dist_plan_write(j.plan[2], file);
