@@ -148,8 +148,8 @@ void dist_nccl_free(dist_nccl_wire *wire, bool links)
     free(wire);
 }
 
-/* Failed: kernels that wait for a lost peer are stopped; the wire's memory stays, for requests that are still the caller's
- * and for letters that may still come. */
+/* Failed: kernels that wait for a lost peer are stopped; the wire's memory stays, for requests that are still the
+ * caller's and for letters that may still come. */
 void dist_nccl_close(dist_wire *base, bool failed)
 {
     dist_nccl_wire *wire = (dist_nccl_wire *)base;

@@ -17,8 +17,8 @@ typedef struct dist_nccl_id { /* ncclUniqueId */
     char bytes[128];
 } dist_nccl_id;
 
-/* ncclConfig_t as 2.18 has it. Later versions have appended fields; NCCL reads as many bytes as `size` says and takes its
- * own defaults for what came after `version`, so that this one serves all. */
+/* ncclConfig_t as 2.18 has it. Later versions have appended fields; NCCL reads as many bytes as `size` says and takes
+ * its own defaults for what came after `version`, so that this one serves all. */
 typedef struct dist_nccl_config {
     size_t size;
     unsigned magic, version;
@@ -142,8 +142,8 @@ typedef struct dist_nccl_fare {
 
 void dist_nccl_note_fare(dist_nccl_fare *fare, const dist_nccl_letter *letter);
 
-/* One round: each member calls `step` until it is no longer DIST_IN_PROGRESS. DIST_OK when it was so for all; else the first
- * failure that the leader heard of, at once, though `step` may not have come to an end here. */
+/* One round: each member calls `step` until it is no longer DIST_IN_PROGRESS. DIST_OK when it was so for all; else the
+ * first failure that the leader heard of, at once, though `step` may not have come to an end here. */
 typedef struct dist_nccl_step {
     dist_status (*step)(struct dist_nccl_wire *wire, void *argument);
     void *argument;
@@ -162,8 +162,8 @@ typedef struct dist_nccl_comm {
     dist_nccl_id id;
 } dist_nccl_comm;
 
-/* Ends communicators, within `seconds`; what is not done by then is left to a thread. Aborted all together, or each finalized
- * and destroyed. */
+/* Ends communicators, within `seconds`; what is not done by then is left to a thread. Aborted all together, or each
+ * finalized and destroyed. */
 void dist_nccl_end(const struct dist_nccl_wire *wire, const dist_nccl_comm *comm, int comms, bool abort,
                    double seconds);
 void dist_nccl_close(dist_wire *wire, bool failed);

@@ -59,8 +59,9 @@ static int state_of(const dist_nccl_wire *wire, void *comm)
     return result != DIST_NCCL_SUCCESS ? result : state;
 }
 
-/* One operation a launch: NCCL chooses the algorithm, and with it the order of a sum, for all that is in a group together, and
- * which operations come together depends on time. And one launch at a time: the next may not come onto the stream before. */
+/* One operation a launch: NCCL chooses the algorithm, and with it the order of a sum, for all that is in a group
+ * together, and which operations come together depends on time. And one launch at a time: the next may not come onto
+ * the stream before. */
 static dist_status launch(dist_nccl_wire *wire, dist_wire_request **failed)
 {
     for (;;) {

@@ -171,7 +171,8 @@ static dist_status make(dist_nccl_wire *wire, void *argument)
     return ready ? DIST_OK : DIST_IN_PROGRESS;
 }
 
-/* Two rounds: all have come and can; all are connected. Every call is two rounds, also one that ends after the first. */
+/* Two rounds: all have come and can; all are connected. Every call is two rounds, also one that ends after the first.
+ */
 static dist_status connect_members(dist_nccl_wire *wire, make_job *job, uint64_t check, const char *what,
                                    const dist_patience *patience)
 {

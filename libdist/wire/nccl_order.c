@@ -1,5 +1,5 @@
-/* One global order of all operations. Every rank tells the leader what it has started; the leader sends each operation round
- * once all who take part in it have told, and every rank launches in the order in which that comes. */
+/* One global order of all operations. Every rank tells the leader what it has started; the leader sends each operation
+ * round once all who take part in it have told, and every rank launches in the order in which that comes. */
 #include <stdlib.h>
 #include <string.h>
 
