@@ -167,12 +167,14 @@ static dist_status follow(dist_nccl_wire *wire, const dist_nccl_step *step, roun
             DIST_TRY(send_fare(wire, dist_nccl_leader(wire), DIST_NCCL_REPORT, &fare, &state->told));
         }
         DIST_TRY(dist_nccl_hear(wire));
-        if (verdict->round == wire->round)
+        if (verdict->round >= wire->round)
             break;
         DIST_TRY(wait_a_little(wire, step, state, patience));
     }
     if (state->own < 0)
         return dist_fail(state->own, "%s", state->text);
+    if (verdict->round > wire->round) /* the leader is at the second round, so the first went well */
+        return DIST_OK;
     return verdict->status < 0 ? dist_fail(verdict->status, "%s", verdict->text) : DIST_OK;
 }
 
