@@ -197,6 +197,8 @@ int plan_make_all_reduce(plan_case *c)
     request.copy_rate = o->copy_rate;
     request.reduce_rate = o->reduce_rate;
     request.codec_rate = o->codec_rate;
+    request.memory = o->cuda || o->nccl ? DIST_MEMORY_CUDA : DIST_MEMORY_HOST;
+    request.nccl = o->nccl;
     const dist_status status = dist_plan_set_create(&c->set, &request);
     if (status < 0)
         return plan_refused(status);

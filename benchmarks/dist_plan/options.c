@@ -47,6 +47,8 @@ const char plan_help[] =
     "  --ranks R            ranks of each site, or of site 0, 1, ... separated by commas\n"
     "  --algo NAME          auto, mpi, ring, halving, doubling, hier, hier:shots=1, hier:shots=2 (auto)\n"
     "  --codec NAME         between sites (none)\n"
+    "  --cuda               of device memory, through pinned host memory\n"
+    "  --nccl               and inside a site through NCCL\n"
     "  --size BYTES         of the vector; K, M, G binary (16M)\n"
     "  --type TYPE          float32, float16, bfloat16, float64, int32, int64 (float32)\n"
     "  --latency C          one way between sites (50e-6)\n"
@@ -127,6 +129,8 @@ static const struct flag {
     {"--ranks", ALL_REDUCE, TEXT, AT(ranks)},
     {"--algo", ALL_REDUCE, TEXT, AT(algo)},
     {"--codec", ALL_REDUCE, TEXT, AT(codec)},
+    {"--cuda", ALL_REDUCE, YES, AT(cuda)},
+    {"--nccl", ALL_REDUCE, YES, AT(nccl)},
     {"--size", ALL_REDUCE, BYTES, AT(bytes)},
     {"--type", ALL_REDUCE, TYPE, AT(type)},
     {"--inside-latency", ALL_REDUCE, NUMBER, AT(inside_latency)},

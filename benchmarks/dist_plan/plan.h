@@ -33,6 +33,7 @@ typedef struct plan_options {
     /* both */
     plan_numbers latency;
     double bandwidth; /* < 0: not given */
+    bool cuda, nccl;
     bool verify, predict, print, ops;
     const char *svg, *json;
 } plan_options;
