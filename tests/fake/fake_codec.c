@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/type.h"
+#include <libdist/collective.h>
+
 #include "codec/frame.h"
 #include "fake_cuda_internal.h"
 
@@ -70,7 +71,7 @@ static int encode(const dist_cuda_encode *given, void *stream)
     const dist_codec codec = codec_of(given->coding, given->count);
     e->what = *given;
     e->workspace = workspace_of(given->coding, given->count);
-    e->what.values = fake_kernel_bytes(given->values, given->count * dist_type_size((dist_type)given->type));
+    e->what.values = fake_kernel_bytes(given->values, given->count * dist_type_bytes((dist_type)given->type));
     e->what.frame = fake_kernel_bytes(given->frame, dist_codec_bytes(&codec, given->count));
     e->what.workspace = fake_kernel_bytes(given->workspace, e->workspace);
     e->what.nonfinite = fake_kernel_bytes(given->nonfinite, sizeof *given->nonfinite);
@@ -111,7 +112,7 @@ static int decode(const dist_cuda_decode *given, void *stream)
         fake_die("no memory");
     const dist_codec codec = codec_of(given->coding, given->count);
     d->what = *given;
-    d->what.values = fake_kernel_bytes(given->values, given->count * dist_type_size((dist_type)given->type));
+    d->what.values = fake_kernel_bytes(given->values, given->count * dist_type_bytes((dist_type)given->type));
     bool right = d->what.values != NULL;
     for (int f = 0; f < given->frames; f++) {
         d->frame[f] = fake_kernel_bytes(given->frame[f], dist_codec_bytes(&codec, given->count));

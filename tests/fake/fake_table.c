@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/type.h"
+#include <libdist/collective.h>
+
 #include "device/device.h"
 #include "fake_cuda_internal.h"
 
@@ -136,7 +137,7 @@ static int zero(void *dst, uint64_t bytes, void *stream)
 static void run_reduce(const fake_work *w)
 {
     const dist_type type = (dist_type)(w->m & 0xff);
-    const size_t size = dist_type_size(type);
+    const size_t size = dist_type_bytes(type);
     static const dist_reduction by[] = {
         [DIST_CUDA_SUM] = DIST_SUM, [DIST_CUDA_MIN] = DIST_MIN, [DIST_CUDA_MAX] = DIST_MAX};
     for (uint64_t at = 0; at < w->n; at += PIECE) {
@@ -149,7 +150,7 @@ static void run_reduce(const fake_work *w)
 static int reduce(uint32_t type, uint32_t reduction, void *dst, const void *src, uint64_t count, void *stream)
 {
     const int error = fake_fault("reduce");
-    const uint64_t bytes = count * dist_type_size((dist_type)type);
+    const uint64_t bytes = count * dist_type_bytes((dist_type)type);
     void *const to = fake_kernel_bytes(dst, bytes), *const from = fake_kernel_bytes(src, bytes);
     FAKE_COUNT(kernels);
     if (error || count == 0 || !to || !from)
@@ -167,7 +168,7 @@ static void run_divide(const fake_work *w)
 static int divide(uint32_t type, void *data, uint64_t count, int divisor, void *stream)
 {
     const int error = fake_fault("divide");
-    void *const to = fake_kernel_bytes(data, count * dist_type_size((dist_type)type));
+    void *const to = fake_kernel_bytes(data, count * dist_type_bytes((dist_type)type));
     FAKE_COUNT(kernels);
     if (error || count == 0 || !to)
         return error;
