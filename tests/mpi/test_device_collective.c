@@ -1,0 +1,176 @@
+/* Collectives of device memory: the bits of host memory, whatever the sites, the algorithm, the codec and the way in. */
+/* ranks: 1 2 4 */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
+#include <math.h>
+
+#include "device.h"
+
+static int rank, ranks;
+static const dist_cuda *cuda;
+
+typedef struct trial {
+    dist_context *context;
+    const char *algo, *codec;
+    bool exact; /* the order of sums makes no difference */
+} trial;
+
+static void all_reduce(const trial *t, size_t count, bool in_place)
+{
+    const size_t bytes = count * sizeof(float);
+    float *own = malloc(bytes + 4), *host = malloc(bytes + 4), *found = malloc(bytes + 4);
+    dist_collective_options options = DIST_COLLECTIVE_OPTIONS_INIT;
+    options.algo = t->algo;
+    options.codec = t->codec;
+    device_values(own, count, rank, t->exact);
+    assert_dist(dist_all_reduce(t->context, own, host, count, DIST_FLOAT32, DIST_AVERAGE, &options));
+    float *const send = device_new(cuda, own, bytes), *const receive =
+                                                          in_place ? send : device_new(cuda, NULL, bytes);
+    const dist_status status = dist_all_reduce(t->context, in_place ? DIST_IN_PLACE : send, receive, count,
+                                               DIST_FLOAT32, DIST_AVERAGE, &options);
+    if (status != DIST_OK)
+        print_error("%s, %s, %zu elements: %s\n", t->algo, t->codec, count, dist_last_error());
+    assert_int_equal(status, DIST_OK);
+    device_get(cuda, found, receive, bytes);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&found[i], &host[i], sizeof *host) != 0) {
+            print_error("%s, %s, %zu elements: [%zu] is %.9g on the device, %.9g on the host\n", t->algo,
+                        t->codec, count, i, (double)found[i], (double)host[i]);
+            fail();
+        }
+    cuda->release(send);
+    if (!in_place)
+        cuda->release(receive);
+    free(own);
+    free(host);
+    free(found);
+}
+
+static void all_algorithms(device_kind kind, int sites, int uneven)
+{
+    static const char *const algorithms[] = {"hier", "ring", "halving", "auto", "mpi"};
+    if (!device_set(kind))
+        return;
+    trial t = {.context = harness_context(sites, uneven, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT),
+               .codec = "none",
+               .exact = kind == DEVICE_NCCL};
+    assert_non_null(t.context);
+    for (size_t a = 0; a < sizeof algorithms / sizeof *algorithms; a++) {
+        t.algo = algorithms[a];
+        t.exact = kind == DEVICE_NCCL || strcmp(t.algo, "mpi") == 0;
+        all_reduce(&t, 0, false);
+        all_reduce(&t, 1, true);
+        all_reduce(&t, 4099, false);
+        all_reduce(&t, 300001, a % 2);
+    }
+    assert_dist(dist_finalize(t.context));
+}
+
+static void test_algorithms(void **state)
+{
+    (void)state;
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL; kind++) {
+        all_algorithms((device_kind)kind, 1, 0);
+        if (ranks > 1)
+            all_algorithms((device_kind)kind, 2, 0);
+        if (ranks > 3)
+            all_algorithms((device_kind)kind, 2, 1);
+    }
+}
+
+static void test_codecs(void **state)
+{
+    static const char *const codecs[] = {"bf16",  "int8",  "int8:sr",           "int4",      "int4:hadamard",
+                                         "mxfp8", "nvfp4", "topk:density=0.02", "sparseloco"};
+    (void)state;
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL && ranks > 1; kind++) {
+        if (!device_set((device_kind)kind))
+            continue;
+        trial t = {.context = harness_context(2, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT),
+                   .algo = "hier",
+                   .exact = kind == DEVICE_NCCL};
+        assert_non_null(t.context);
+        for (size_t c = 0; c < sizeof codecs / sizeof *codecs; c++) {
+            t.codec = codecs[c];
+            all_reduce(&t, 5000, false);
+            all_reduce(&t, 300001, true);
+        }
+        assert_dist(dist_finalize(t.context));
+    }
+}
+
+/* The other collectives, and other types. */
+static void others(dist_context *context)
+{
+    enum { COUNT = 20011 };
+    int64_t *own = malloc(sizeof *own * COUNT * (size_t)ranks),
+            *found = malloc(sizeof *own * COUNT * (size_t)ranks);
+    const size_t all = COUNT * (size_t)ranks;
+    for (size_t i = 0; i < all; i++)
+        own[i] = harness_value(rank, i);
+    int64_t *const device = device_new(cuda, own, all * sizeof *own), *const part = device_new(
+                                                                          cuda, NULL, COUNT * sizeof *own);
+    assert_dist(dist_reduce_scatter(context, device, part, COUNT, DIST_INT64, DIST_MAX, NULL));
+    assert_dist(dist_all_gather(context, part, device, COUNT, DIST_INT64, NULL));
+    device_get(cuda, found, device, all * sizeof *own);
+    for (size_t i = 0; i < all; i++) {
+        int64_t most = harness_value(0, i);
+        for (int r = 1; r < ranks; r++)
+            most = harness_value(r, i) > most ? harness_value(r, i) : most;
+        assert_int_equal(found[i], most);
+    }
+    assert_cuda(cuda->copy(device, own, all * sizeof *own, NULL));
+    assert_cuda(cuda->synchronize(NULL));
+    assert_dist(dist_broadcast(context, device, all, DIST_INT64, ranks - 1, NULL));
+    device_get(cuda, found, device, all * sizeof *own);
+    for (size_t i = 0; i < all; i++)
+        assert_int_equal(found[i], harness_value(ranks - 1, i));
+    cuda->release(device);
+    cuda->release(part);
+    free(own);
+    free(found);
+}
+
+static void test_other_collectives(void **state)
+{
+    (void)state;
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL; kind++)
+        for (int sites = 1; sites <= 2 && sites <= ranks; sites++) {
+            if (!device_set((device_kind)kind))
+                continue;
+            dist_context *context =
+                harness_context(sites, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+            assert_non_null(context);
+            others(context);
+            assert_dist(dist_finalize(context));
+        }
+}
+
+/* A NaN wins, on the device too. */
+static void test_nan(void **state)
+{
+    float own[3] = {rank == ranks - 1 ? (float)NAN : 1.0f, (float)rank, -0.0f}, found[3];
+    (void)state;
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL; kind++) {
+        if (!device_set((device_kind)kind))
+            continue;
+        dist_context *context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+        float *const device = device_new(cuda, own, sizeof own);
+        assert_dist(dist_all_reduce(context, DIST_IN_PLACE, device, 3, DIST_FLOAT32, DIST_MAX, NULL));
+        device_get(cuda, found, device, sizeof found);
+        assert_true(isnan(found[0]));
+        assert_true(found[1] == (float)(ranks - 1) && found[2] == 0.0f);
+        cuda->release(device);
+        assert_dist(dist_finalize(context));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_algorithms), cmocka_unit_test(test_codecs),
+                                       cmocka_unit_test(test_other_collectives), cmocka_unit_test(test_nan)};
+    device_set(DEVICE_SHARED);
+    if (!(cuda = device_table()))
+        return 1;
+    return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
+}
