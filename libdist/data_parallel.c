@@ -141,7 +141,7 @@ static dist_status check_call(const dist_data_parallel *dp, const void *stream, 
     if (!dp)
         return dist_fail(DIST_ERR_ARGUMENT, "%s: the data-parallel handle is NULL", name);
     if (stream && !dist_dp_takes_streams(dp))
-        return dist_fail(DIST_ERR_UNSUPPORTED, "%s: a stream was given, but the gradients are in host memory",
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: a stream was given, but the gradients are in host memory",
                          name);
     return DIST_OK;
 }
@@ -191,43 +191,4 @@ dist_status dist_data_parallel_state_load(dist_data_parallel *dp, const void *co
 dist_status dist_data_parallel_destroy(dist_data_parallel *dp)
 {
     return dist_dp_destroy(dp);
-}
-
-/* Four independent lanes, because a chain of multiplications would take longer than reading the memory. */
-static uint64_t hash_bytes(const unsigned char *data, size_t bytes)
-{
-    const uint64_t prime = 0x9e3779b97f4a7c15u;
-    uint64_t lane[4] = {1, 2, 3, 4}, word, hash = bytes;
-    size_t at = 0;
-    for (; at + 32 <= bytes; at += 32)
-        for (int l = 0; l < 4; l++) {
-            memcpy(&word, data + at + 8 * l, 8);
-            lane[l] = (lane[l] ^ word) * prime;
-            lane[l] ^= lane[l] >> 29;
-        }
-    for (; at < bytes; at++)
-        lane[at % 4] = (lane[at % 4] ^ data[at]) * prime;
-    for (int l = 0; l < 4; l++) {
-        hash = (hash ^ lane[l]) * prime;
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-
-dist_status dist_replicas_identical(dist_context *context, const void *data, size_t bytes, bool *identical,
-                                    uint64_t *hash)
-{
-    int64_t extremes[2];
-    DIST_CHECK_CONTEXT(context);
-    if ((!data && bytes > 0) || !identical)
-        return dist_fail(DIST_ERR_ARGUMENT,
-                         "dist_replicas_identical: the data or the place for the answer is NULL");
-    uint64_t own = hash_bytes(data, bytes);
-    memcpy(&extremes[0], &own, sizeof own);
-    extremes[1] = ~extremes[0]; /* the smallest of these is the complement of the largest hash */
-    DIST_TRY(dist_all_reduce(context, DIST_IN_PLACE, extremes, 2, DIST_INT64, DIST_MIN, NULL));
-    *identical = extremes[0] == ~extremes[1];
-    if (hash)
-        *hash = own;
-    return DIST_OK;
 }

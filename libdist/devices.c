@@ -181,6 +181,24 @@ void dist_devices_spec(const dist_context *context, dist_spec *spec)
     spec->team = context->device_wire != NULL;
 }
 
+dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src,
+                              size_t bytes)
+{
+    const dist_cuda *cuda = context->cuda;
+    int before = -1, error = cuda->current(&before);
+    if (!error)
+        error = cuda->select(device);
+    if (!error)
+        error = cuda->copy(dst, src, bytes, NULL);
+    if (!error)
+        error = cuda->synchronize(NULL);
+    if (before >= 0)
+        cuda->select(before);
+    return error ? dist_fail(DIST_ERR_CUDA, "reading device memory: CUDA error %d, %s", error,
+                             cuda->error_name(error))
+                 : DIST_OK;
+}
+
 bool dist_devices_direct(const dist_context *context)
 {
     return context->wire->device &&

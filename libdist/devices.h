@@ -19,6 +19,9 @@ void dist_devices_find(dist_context *context);
  * Collective and blocking when first called; later ones only check that it is the same device. */
 dist_status dist_devices_use(dist_context *context, int device);
 
+/* Copies device memory to the host and waits, after what is queued on the default stream: for what is done now and then. */
+dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src, size_t bytes);
+
 /* What a plan of device memory is to know. */
 void dist_devices_spec(const dist_context *context, dist_spec *spec);
 

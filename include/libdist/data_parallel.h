@@ -179,7 +179,8 @@ DIST_API dist_status dist_data_parallel_state_load(dist_data_parallel *dp, const
                                                    const uint64_t *bytes, int parts);
 
 /* *identical: whether `bytes` at `data` are the same on every rank (weights after a step, say), compared by a
- * 64-bit hash, which *hash gets (of this rank; may be NULL). Collective; blocking. */
+ * 64-bit hash, which *hash gets (of this rank; may be NULL). Collective; blocking. Device memory is read after what the
+ * default stream holds: the program has synchronized the streams that write it. */
 DIST_API dist_status dist_replicas_identical(dist_context *context, const void *data, size_t bytes,
                                              bool *identical, uint64_t *hash);
 

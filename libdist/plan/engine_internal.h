@@ -49,8 +49,8 @@ typedef struct dist_device_task {
     int gates;   /* of the coming or the current run */
     bool passed; /* all gates of the current run have been seen open */
     bool
-        direct; /* a wire touches device memory before any op of the device: the run begins when gates are open */
-    bool held;    /* it has not begun for that reason */
+        direct; /* a wire touches device memory before any op of the device, or none does: the run begins when gates are open */
+    bool held;  /* it has not begun for that reason */
     void *stream; /* the program's, on which its functions queue */
 } dist_device_task;
 

@@ -15,10 +15,12 @@ bool dist_plan_is_short(const dist_plan *plan)
     for (size_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
         if (op->kind == DIST_OP_NATIVE || op->kind == DIST_OP_CALL || op->variable || dist_op_is_coded(op) ||
-            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT || op->device ||
-            dist_op_on_device(plan, op))
+            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT)
             return false;
     }
+    for (size_t b = 0; b < plan->buffers; b++) /* streams have an order of their own */
+        if (plan->buffer[b].memory == DIST_MEMORY_CUDA)
+            return false;
     return true;
 }
 

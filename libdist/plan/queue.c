@@ -73,6 +73,7 @@ static bool find_ops(dist_task *task)
         t->of[i] = made;
         encodes += op->kind == DIST_OP_ENCODE;
     }
+    t->direct |= t->ops == 0; /* nothing else waits for the program's streams */
     if (encodes == 0)
         return true;
     void *counts = NULL;

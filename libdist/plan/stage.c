@@ -185,6 +185,28 @@ static void stage_copy(staging *s, dist_op op)
     dist_plan_append(s->to, &op);
 }
 
+static bool at_host(const staging *s, dist_slice slice)
+{
+    return slice.buffer < s->to->buffers && !on_device(s, slice);
+}
+
+/* What the device cannot do, and what has a buffer that is on the host for its sake. */
+static bool host_does(const staging *s, const dist_op *op)
+{
+    switch (op->kind) {
+    case DIST_OP_PROJECT:
+    case DIST_OP_EXPAND:
+        return true;
+    case DIST_OP_CALL:
+        return !s->how->calls;
+    case DIST_OP_REDUCE:
+    case DIST_OP_DIVIDE:
+        return at_host(s, op->dst) || at_host(s, op->src);
+    default:
+        return false;
+    }
+}
+
 static void stage_op(staging *s, const dist_op *op)
 {
     if (op->device) {
@@ -217,15 +239,34 @@ static void stage_op(staging *s, const dist_op *op)
         stage_copy(s, *op);
         break;
     default: /* REDUCE, DIVIDE */
+        if (host_does(s, op)) {
+            stage_on_host(s, *op);
+            break;
+        }
         overwrite(s, op->dst);
         dist_plan_append(s->to, op);
     }
 }
 
-static bool host_alone(const staging *s, const dist_op *op)
+/* The ops that only the host can do keep their buffers in memory that copies reach without a wait, and so does what
+ * works on these buffers. */
+static bool keep_on_host(staging *s)
 {
-    return op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND ||
-           (op->kind == DIST_OP_CALL && !s->how->calls);
+    dist_plan *to = s->to;
+    bool moved = false;
+    for (size_t i = 0; i < s->from->ops; i++) {
+        const dist_op *op = &s->from->op[i];
+        const dist_slice slice[] = {op->dst, op->src, op->state};
+        const bool here = host_does(s, op);
+        for (size_t n = 0; here && n < 3; n++) {
+            dist_plan_buffer *buffer = slice[n].buffer < to->buffers ? &to->buffer[slice[n].buffer] : NULL;
+            if (!buffer || buffer->kind == DIST_BUFFER_USER || buffer->memory != DIST_MEMORY_CUDA)
+                continue;
+            buffer->memory = DIST_MEMORY_PINNED;
+            moved = true;
+        }
+    }
+    return moved;
 }
 
 /* Scratch and state go where the data is, but for those of ops that only the host can do. */
@@ -235,12 +276,10 @@ static void place_buffers(staging *s)
     const dist_memory *user = s->how->user;
     for (size_t b = 0, u = 0; b < to->buffers; b++)
         to->buffer[b].memory = to->buffer[b].kind == DIST_BUFFER_USER ? user[u++] : DIST_MEMORY_CUDA;
+    while (keep_on_host(s))
+        continue;
     for (size_t i = 0; i < s->from->ops; i++) {
         const dist_op *op = &s->from->op[i];
-        const dist_slice slice[] = {op->dst, op->src, op->state};
-        for (size_t n = 0; host_alone(s, op) && n < 3; n++)
-            if (slice[n].buffer < to->buffers && to->buffer[slice[n].buffer].kind != DIST_BUFFER_USER)
-                to->buffer[slice[n].buffer].memory = DIST_MEMORY_HOST;
         if (op->kind == DIST_OP_SEND && !op->device)
             s->sent[op->src.buffer] = true;
         if (op->kind == DIST_OP_DECODE)
