@@ -4,7 +4,9 @@
  * calls are no part of a capture that another thread makes: else it would refuse them and end that capture.
  */
 #include <cuda.h>
+#include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/reduce.h"
 
@@ -67,7 +69,9 @@ class dist_beside_captures
 
 /* ---- the driver ---- */
 
-/* What the run time has no call for, found at run time so that the plugin loads where there is no driver. NULL: not found. */
+/* What the run time has no call for, from the library that it has opened, so that the plugin loads where there is no driver.
+ * NULL: not found. The second version of stream values needs no option of the kernel module, and that of identifiers
+ * knows the slices of a GPU in MIG mode. */
 typedef struct dist_driver {
     decltype(&cuDeviceGet) device;
     decltype(&cuDeviceGetUuid) uuid;
@@ -76,30 +80,21 @@ typedef struct dist_driver {
     decltype(&cuStreamWriteValue32) write_value;
 } dist_driver;
 
-#define DIST_DRIVER_OF 11070 /* the first version whose stream values need no option of the kernel module */
-
-template <typename function> static void dist_find(const char *name, function *found)
+template <typename function> static void dist_find(void *library, const char *name, function *found)
 {
-    void *symbol = NULL;
-#if CUDART_VERSION >= 12050
-    const cudaError_t error =
-        cudaGetDriverEntryPointByVersion(name, &symbol, DIST_DRIVER_OF, cudaEnableDefault);
-#else
-    const cudaError_t error = cudaGetDriverEntryPoint(name, &symbol, cudaEnableDefault);
-#endif
-    if (dist_cleared(error) != cudaSuccess)
-        symbol = NULL;
+    void *const symbol = library ? dlsym(library, name) : NULL;
     memcpy(found, &symbol, sizeof symbol);
 }
 
 static dist_driver dist_find_driver()
 {
+    void *const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     dist_driver driver;
-    dist_find("cuDeviceGet", &driver.device);
-    dist_find("cuDeviceGetUuid", &driver.uuid);
-    dist_find("cuPointerGetAttributes", &driver.pointer_attributes);
-    dist_find("cuStreamWaitValue32", &driver.wait_value);
-    dist_find("cuStreamWriteValue32", &driver.write_value);
+    dist_find(library, "cuDeviceGet", &driver.device);
+    dist_find(library, "cuDeviceGetUuid_v2", &driver.uuid);
+    dist_find(library, "cuPointerGetAttributes", &driver.pointer_attributes);
+    dist_find(library, "cuStreamWaitValue32_v2", &driver.wait_value);
+    dist_find(library, "cuStreamWriteValue32_v2", &driver.write_value);
     return driver;
 }
 
@@ -125,7 +120,6 @@ static const char *dist_name_of_error(int error)
     return cudaGetErrorName(static_cast<cudaError_t>(error));
 }
 
-/* The driver's call knows the slices of a GPU in MIG mode; it is documented for that, unlike the run time's properties. */
 static void dist_find_uuid(int number, const cudaDeviceProp &properties, uint8_t uuid[16])
 {
     const dist_driver &driver = dist_the_driver();
