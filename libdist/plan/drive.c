@@ -235,7 +235,7 @@ static void activate(dist_engine *engine, dist_task *task)
         end = &(*end)->next;
     task->next = NULL;
     *end = task;
-    if (task->on_device && task->on_device->direct)
+    if (task->on_device && task->on_device->gates > 0)
         task->on_device->held = true;
     else
         begin_task(engine, task);

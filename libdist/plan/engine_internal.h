@@ -27,7 +27,6 @@ typedef struct dist_device_op {
     uint64_t *nonfinite; /* of an ENCODE, in pinned memory */
     uint32_t number;
     uint8_t lane; /* dist_lane */
-    bool first;   /* no op that it waits for is on the device: it waits for the program's streams */
 } dist_device_op;
 
 /* A stream of the program's behind which a run starts. */
@@ -46,11 +45,8 @@ typedef struct dist_device_task {
     uint32_t *word;      /* pinned: the number of the last run that has ended, for streams that wait for it */
     void **shadow;       /* [buffers] host copies of STATE buffers, made when asked for */
     dist_gate gate[DIST_GATES_MOST];
-    int gates;   /* of the coming or the current run */
-    bool passed; /* all gates of the current run have been seen open */
-    bool
-        direct; /* a wire touches device memory before any op of the device, or none does: the run begins when gates are open */
-    bool held;  /* it has not begun for that reason */
+    int gates;    /* of the coming or the current run, as far as they have not been seen open */
+    bool held;    /* it has been started and begins when they are */
     void *stream; /* the program's, on which its functions queue */
 } dist_device_task;
 

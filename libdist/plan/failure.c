@@ -25,6 +25,11 @@ void dist_task_describe(const dist_task *task, char *text, size_t size)
 {
     char op[160] = "its end";
     uint32_t number = 0;
+    if (task->on_device && task->on_device->held) {
+        snprintf(text, size, "%s waits for the program's streams to come to where it starts",
+                 task->plan->label);
+        return;
+    }
     if (task->plan->ops > 0) {
         number = blamed_op(task);
         dist_op_format(task->plan, number, op, sizeof op);

@@ -35,23 +35,6 @@ static dist_lane lane_of(const dist_task *task, const dist_op *op)
     return DIST_LANE_ENCODE;
 }
 
-static bool is_first(const dist_task *task, const dist_op *op)
-{
-    for (uint32_t w = 0; w < op->waits; w++)
-        if (task->on_device->of[task->plan->wait[op->first_wait + w]])
-            return false;
-    return true;
-}
-
-/* Whether a wire reaches into device memory in an op that no op of the device precedes. */
-static bool is_direct(const dist_task *task, const dist_op *op)
-{
-    const dist_plan *plan = task->plan;
-    const bool wire = op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV || op->kind == DIST_OP_NATIVE;
-    return wire && (dist_slice_on_device(plan, op->src) || dist_slice_on_device(plan, op->dst)) &&
-           is_first(task, op);
-}
-
 static bool find_ops(dist_task *task)
 {
     dist_device_task *t = task->on_device;
@@ -64,16 +47,13 @@ static bool find_ops(dist_task *task)
         return false;
     for (uint32_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
-        t->direct |= is_direct(task, op);
         if (!dist_op_on_device(plan, op))
             continue;
         dist_device_op *made = &t->op[t->ops++];
-        *made = (dist_device_op){
-            .task = task, .number = i, .lane = (uint8_t)lane_of(task, op), .first = is_first(task, op)};
+        *made = (dist_device_op){.task = task, .number = i, .lane = (uint8_t)lane_of(task, op)};
         t->of[i] = made;
         encodes += op->kind == DIST_OP_ENCODE;
     }
-    t->direct |= t->ops == 0; /* nothing else waits for the program's streams */
     if (encodes == 0)
         return true;
     void *counts = NULL;
@@ -234,7 +214,7 @@ static int launch(dist_task *task, const dist_op *op, const dist_device_op *d, v
     }
 }
 
-/* Work on the device that is under way on other lanes, or on the program's streams, and must come first. */
+/* Work on the device that is under way on other lanes and must come first. */
 static int wait_for_others(dist_task *task, const dist_op *op, const dist_device_op *d, void *stream)
 {
     const dist_device_task *t = task->on_device;
@@ -246,8 +226,6 @@ static int wait_for_others(dist_task *task, const dist_op *op, const dist_device
         if (before && before->lane != d->lane && task->phase[number] == DIST_PHASE_STARTED)
             error = cuda->stream_wait_event(stream, before->event);
     }
-    for (int g = 0; d->first && !t->passed && g < t->gates && !error; g++)
-        error = cuda->stream_wait_event(stream, t->gate[g].event);
     return error;
 }
 
@@ -350,18 +328,18 @@ dist_status dist_queue_poll(dist_engine *engine, bool *moved)
 
 /* ---- the program's streams ---- */
 
+/* The host looks, and lanes do not wait for them: what a program's stream waits for may still have to use the lanes. */
 dist_status dist_gates_open(dist_task *task, bool *open)
 {
     dist_device_task *t = task->on_device;
     const dist_gpu *gpu = task->engine->gpu;
-    for (int g = 0; g < t->gates && !t->passed; g++) {
-        const int error = gpu->cuda->event_query(t->gate[g].event);
-        *open = false;
+    *open = false;
+    for (; t->gates > 0; t->gates--) {
+        const int error = gpu->cuda->event_query(t->gate[t->gates - 1].event);
         if (error == DIST_CUDA_NOT_READY)
             return DIST_OK;
         DIST_TRY(dist_gpu_check(gpu, error, "the program's stream"));
     }
-    t->passed = true;
     *open = true;
     return DIST_OK;
 }
@@ -371,7 +349,6 @@ void dist_device_task_announce(dist_task *task)
 {
     dist_device_task *t = task->on_device;
     t->gates = 0;
-    t->passed = false;
     t->held = false;
     __atomic_store_n(t->word, task->runs, __ATOMIC_RELEASE);
 }

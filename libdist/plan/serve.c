@@ -91,8 +91,10 @@ static void await_call(dist_task *task)
 
 dist_status dist_task_serve_stream(dist_task *task, dist_task_function *function, void *user, void *stream)
 {
-    if (task->on_device)
+    if (task->on_device) {
         task->on_device->stream = stream;
+        DIST_TRY(dist_task_follow(task, stream)); /* or lanes would wait for calls that wait for lanes */
+    }
     return dist_task_serve(task, function, user);
 }
 
