@@ -111,7 +111,8 @@ typedef struct dist_pipeline_options {
      * work on `stream` (a cudaStream_t; NULL: the default stream) and return: what they read is there when the stream comes
      * to it. They are called as soon as what they need has been queued, so the host runs ahead of the device. Inside a site
      * NCCL moves what is between stages where each rank has a device of its own; then all of boundary_count travels,
-     * whatever the size. dist_pipeline_step returns when the device has ended. AUTO is host memory. */
+     * whatever the size. dist_pipeline_step returns when the device has come to the end of the schedule; gradients are complete
+     * for what is queued on `stream` after that. AUTO is host memory. */
     dist_memory memory;
     void *stream;
 } dist_pipeline_options;
