@@ -1,7 +1,7 @@
 /* The plugin's table: devices, streams, events, copies and reductions over the CUDA run time.
  *
- * An error is returned and then cleared: cudaGetLastError() must not give the program one of ours. CUDA is told that our
- * calls are no part of a capture that another thread makes: else it would refuse them and end that capture.
+ * An error is returned and then cleared: cudaGetLastError() must not give the program one of ours. CUDA is told that
+ * our calls are no part of a capture that another thread makes: else it would refuse them and end that capture.
  */
 #include <cuda.h>
 #include <dlfcn.h>
@@ -69,9 +69,9 @@ class dist_beside_captures
 
 /* ---- the driver ---- */
 
-/* What the run time has no call for, from the library that it has opened, so that the plugin loads where there is no driver.
- * NULL: not found. The second version of stream values needs no option of the kernel module, and that of identifiers
- * knows the slices of a GPU in MIG mode. */
+/* What the run time has no call for, from the library that it has opened, so that the plugin loads where there is no
+ * driver. NULL: not found. The second version of stream values needs no option of the kernel module, and that of
+ * identifiers knows the slices of a GPU in MIG mode. */
 typedef struct dist_driver {
     decltype(&cuDeviceGet) device;
     decltype(&cuDeviceGetUuid) uuid;
@@ -177,8 +177,8 @@ static int dist_locate_by_runtime(const void *pointer, int *where, int *device)
     return cudaSuccess;
 }
 
-/* The driver is asked first: it needs no context, which would cost a program hundreds of megabytes of a device for a pointer
- * to host memory. Managed memory counts as the device's. */
+/* The driver is asked first: it needs no context, which would cost a program hundreds of megabytes of a device for a
+ * pointer to host memory. Managed memory counts as the device's. */
 static int dist_locate_memory(const void *pointer, int *where, int *device)
 {
     const dist_driver &driver = dist_the_driver();
@@ -232,8 +232,8 @@ static int dist_unpin(void *memory)
 
 /* ---- streams ---- */
 
-/* A kernel that is loaded when it is first launched may wait for the whole context, and so for streams that wait for what
- * it would do. */
+/* A kernel that is loaded when it is first launched may wait for the whole context, and so for streams that wait for
+ * what it would do. */
 static cudaError_t dist_load_kernels()
 {
     cudaFuncAttributes attributes;
@@ -295,7 +295,8 @@ static int dist_stream_write_value(void *stream, uint32_t *word, uint32_t value)
                                                value, CU_STREAM_WRITE_VALUE_DEFAULT));
 }
 
-/* The legacy default stream is as good as captured while a stream is that waits for it: using it would end the capture. */
+/* The legacy default stream is as good as captured while a stream is that waits for it: using it would end the
+ * capture. */
 static int dist_stream_capturing(void *stream, int *capturing)
 {
     cudaStreamCaptureStatus state = cudaStreamCaptureStatusNone;
@@ -341,8 +342,8 @@ static int dist_event_query(void *event)
 
 /* ---- work ---- */
 
-/* The caller gives pinned or device memory. Of other host memory CUDA first copies a part itself, or waits until the copy is
- * done; finding out would cost each copy a call, so that is not counted as a synchronization. */
+/* The caller gives pinned or device memory. Of other host memory CUDA first copies a part itself, or waits until the
+ * copy is done; finding out would cost each copy a call, so that is not counted as a synchronization. */
 static int dist_copy(void *dst, const void *src, uint64_t bytes, void *stream)
 {
     if (!bytes)

@@ -1,7 +1,7 @@
 /* Sums, minima, maxima and divisions of whole buffers, at the speed of memory.
  *
- * A thread has four vectors of 16 bytes of each buffer under way at once. What lies before the first multiple of 16 bytes
- * and behind the last goes element by element; so does all, where the two buffers are not aligned alike.
+ * A thread has four vectors of 16 bytes of each buffer under way at once. What lies before the first multiple of 16
+ * bytes and behind the last goes element by element; so does all, where the two buffers are not aligned alike.
  */
 #include "kernels/reduce.h"
 
@@ -107,8 +107,8 @@ static __device__ __forceinline__
     return apply(a, b);
 }
 
-/* One tile of units, vectors or elements, of which `there` are there. All loads come before all stores. Unit i is at i, from
- * `gap` on at i + skipped. */
+/* One tile of units, vectors or elements, of which `there` are there. All loads come before all stores. Unit i is at
+ * i, from `gap` on at i + skipped. */
 template <typename operation, typename unit>
 static __device__ __forceinline__ void dist_reduce_tile(const operation &apply, unit *dst, const unit *src,
                                                         uint64_t base, uint64_t there, uint64_t gap,

@@ -1,9 +1,9 @@
 /* One element of a reduction and of a division, shared by C and CUDA: what libdist/device/device.h promises.
  *
- * Every NaN that is computed is the same quiet one: which payload the sum of two NaNs keeps is up to the processor and to
- * the compiler, which may swap them. 16-bit floats are computed in float32 and rounded to nearest even, integers wrap and
- * are truncated towards zero, and minimum and maximum keep the first operand where both are equal (-0 and +0 are).
- * Divisors are at least 1.
+ * Every NaN that is computed is the same quiet one: which payload the sum of two NaNs keeps is up to the processor
+ * and to the compiler, which may swap them. 16-bit floats are computed in float32 and rounded to nearest even,
+ * integers wrap and are truncated towards zero, and minimum and maximum keep the first operand where both are equal
+ * (-0 and +0 are). Divisors are at least 1.
  */
 #ifndef DIST_KERNELS_REDUCTION_H
 #define DIST_KERNELS_REDUCTION_H

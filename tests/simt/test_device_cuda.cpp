@@ -1,5 +1,5 @@
-/* The plugin's table of devices over a pretended run time and driver: what it passes on, what it says of errors, what it
- * counts. That CUDA does what it is asked only a GPU can show. */
+/* The plugin's table of devices over a pretended run time and driver: what it passes on, what it says of errors, what
+ * it counts. That CUDA does what it is asked only a GPU can show. */
 #include "simt_test.h"
 
 #include <dlfcn.h>
