@@ -1,23 +1,9 @@
 /* What goes wrong between ranks: every rank gets a status and a sentence that names it, within the deadline.
  * Each case runs in a process of its own, named by the argument, because a failed context ends the job. */
 /* ranks: 2 3 4 */
-#include <signal.h>
-#include <sys/types.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "harness.h"
-
-#define DEADLINE 1.0
-#define LINGER   4  /* seconds until every rank has seen its own deadline */
-#define STAY     13 /* longer than all that */
+#include "failing.h"
 
 static int rank, ranks;
-
-static double now(void)
-{
-    return MPI_Wtime();
-}
 
 static dist_context *open_context(void)
 {
@@ -83,26 +69,9 @@ static void test_other_gradients(void **state)
     assert_dist(dist_finalize(context));
 }
 
-/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave. The first
- * to leave takes all others with it, so each says it at once and leaves late. */
-static void leave(int failed, unsigned linger)
-{
-    fprintf(stderr, "rank %d %s\n", rank, failed ? "FAILED" : "is content");
-    fflush(stdout);
-    fflush(stderr);
-    sleep(linger);
-    _exit(failed);
-}
-
 static int expect_timeout(dist_status status, double began, const char *word)
 {
-    double took = now() - began;
-    bool good = status == DIST_ERR_TIMEOUT && took > 0.5 * DEADLINE && took < DEADLINE + 8 &&
-                strstr(dist_last_error(), word) != NULL;
-    if (!good)
-        fprintf(stderr, "rank %d: %s after %.1f s, '%s' should name '%s'\n", rank, dist_status_name(status),
-                took, dist_last_error(), word);
-    return !good;
+    return failing_expect(rank, status, DIST_ERR_TIMEOUT, began, word);
 }
 
 /* The last rank stops in a later call of a collective that all know: nothing was compared, only the deadline
@@ -112,13 +81,13 @@ static int rank_that_stays_away(void)
     dist_context *context = open_context();
     static float data[100000];
     dist_status status = DIST_OK;
-    double began = now();
+    double began = MPI_Wtime();
     if (!context)
         return 1;
     for (int i = 0; i < 3 && status == DIST_OK; i++) {
         if (i == 2 && rank == ranks - 1)
-            leave(0, STAY);
-        began = now();
+            failing_leave(rank, 0, STAY);
+        began = MPI_Wtime();
         status = dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL);
     }
     int failed = expect_timeout(status, began, "RECV");
@@ -132,11 +101,11 @@ static int rank_that_never_prepares(void)
 {
     dist_context *context = open_context();
     float data[4] = {0};
-    double began = now();
+    double began = MPI_Wtime();
     if (!context)
         return 1;
     if (rank == ranks - 1)
-        leave(0, STAY);
+        failing_leave(rank, 0, STAY);
     int failed =
         expect_timeout(dist_all_reduce(context, DIST_IN_PLACE, data, 4, DIST_FLOAT32, DIST_SUM, NULL), began,
                        "all-reduce of 4 float32");
@@ -154,7 +123,7 @@ static int rank_that_is_elsewhere(void)
         return 1;
     if (dist_all_reduce(context, DIST_IN_PLACE, data, 30000, DIST_FLOAT32, DIST_SUM, NULL) < 0)
         return 1;
-    began = now();
+    began = MPI_Wtime();
     dist_status status =
         rank == 0 ? dist_all_reduce(context, DIST_IN_PLACE, data, 30000, DIST_FLOAT32, DIST_SUM, NULL)
                   : dist_all_reduce(context, DIST_IN_PLACE, data, 20000, DIST_FLOAT32, DIST_SUM, NULL);
@@ -201,8 +170,8 @@ static int rank_that_leaves_a_pipeline(void)
     if (!pipeline || dist_pipeline_step(pipeline) < 0)
         return 1;
     if (rank == ranks - 1)
-        leave(0, STAY);
-    const double began = now();
+        failing_leave(rank, 0, STAY);
+    const double began = MPI_Wtime();
     int failed =
         expect_timeout(dist_pipeline_step(pipeline), began, rank == ranks - 2 ? "RECV B2.0" : "RECV B");
     if (!strstr(dist_last_error(), "from rank 3")) /* whoever waits for it, and all who heard that */
@@ -242,10 +211,7 @@ static int rank_that_dies(void)
     return 0;
 }
 
-static const struct {
-    const char *name;
-    int (*run)(void);
-} cases[] = {
+static const failing_case cases[] = {
     {"stays-away", rank_that_stays_away},  {"never-prepares", rank_that_never_prepares},
     {"elsewhere", rank_that_is_elsewhere}, {"leaves-a-pipeline", rank_that_leaves_a_pipeline},
     {"failing-stage", stage_that_fails},   {"dies", rank_that_dies},
@@ -257,15 +223,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_other_arguments),
         cmocka_unit_test(test_other_gradients),
     };
-    if (argc > 1) {
-        int granted;
-        MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted);
-        MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-        MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-            if (strcmp(argv[1], cases[i].name) == 0)
-                leave(cases[i].run(), LINGER);
-        return 2;
-    }
+    if (argc > 1)
+        return failing_main(argc, argv, cases, sizeof cases / sizeof *cases, &rank, &ranks);
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
 }

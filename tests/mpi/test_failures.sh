@@ -3,14 +3,17 @@
 #   test_failures.sh BINDIR
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-program=$(dirname "$1")/tests/bin/mpi_test_failures
-if [ ! -x "$program" ]; then
-    echo "no $program: it is built where there is cmocka"
+programs=$(dirname "$1")/tests/bin
+if [ ! -x "$programs/mpi_test_failures" ]; then
+    echo "no $programs/mpi_test_failures: it is built where there is cmocka"
     exit 77
 fi
 ranks=4
 failed=0
-for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage; do
+# expect PROGRAM CASE
+expect() {
+    program=$programs/mpi_test_$1
+    case=$2
     # mpirun complains of processes that did not finalize MPI: after a failure they must not
     output=$("$here/../mpirun.sh" $ranks "$program" $case 2>&1) || true
     content=$(printf '%s\n' "$output" | grep -c 'is content' || true)
@@ -21,9 +24,15 @@ for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage;
         printf '%s\n' "$output"
         failed=1
     fi
+}
+for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage; do
+    expect failures $case
+done
+for case in copy-fails kernel-fails stream-stands stays-away; do
+    expect device_failures $case
 done
 begin=$(date +%s)
-if "$here/../mpirun.sh" $ranks "$program" dies >/dev/null 2>&1; then
+if "$here/../mpirun.sh" $ranks "$programs/mpi_test_failures" dies >/dev/null 2>&1; then
     echo "dies: mpirun says that a job with a killed rank was fine"
     failed=1
 elif [ $(($(date +%s) - begin)) -gt 30 ]; then

@@ -1,0 +1,164 @@
+/* What goes wrong with devices: every rank gets a status and a sentence within the deadline, and no stream waits for ever. */
+/* ranks: 2 4 */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
+#include "device.h"
+#include "failing.h"
+
+static int rank, ranks;
+static const dist_cuda *cuda;
+
+enum { COUNT = 200000 };
+
+static dist_context *open_context(void)
+{
+    dist_context_options options = DIST_CONTEXT_OPTIONS_INIT;
+    options.timeout = DEADLINE;
+    return harness_context(2, 0, options);
+}
+
+/* Some ranks hand in device memory, some host memory: all are told, and the context goes on. */
+static void test_other_memory(void **state)
+{
+    float host[64] = {0};
+    (void)state;
+    device_set(DEVICE_SHARED);
+    dist_context *context = harness_context(2, 0,
+                                            (dist_context_options){.size = sizeof(dist_context_options),
+                                                                   .version = DIST_CONTEXT_OPTIONS_VERSION});
+    assert_non_null(context);
+    float *const device = device_new(cuda, host, sizeof host);
+    for (size_t count = 64; count > 16; count /= 2) { /* before devices are in use, and after */
+        const dist_status status = dist_all_reduce(context, DIST_IN_PLACE, rank == ranks - 1 ? host : device,
+                                                   count, DIST_FLOAT32, DIST_SUM, NULL);
+        if (status != DIST_ERR_MISMATCH || !strstr(dist_last_error(), "device"))
+            print_error("%s: %s\n", dist_status_name(status), dist_last_error());
+        assert_int_equal(status, DIST_ERR_MISMATCH);
+        assert_non_null(strstr(dist_last_error(), "device"));
+        assert_dist(dist_all_reduce(context, DIST_IN_PLACE, device, count, DIST_FLOAT32, DIST_SUM, NULL));
+        assert_dist(dist_all_reduce(context, DIST_IN_PLACE, host, count, DIST_FLOAT32, DIST_SUM, NULL));
+    }
+    cuda->release(device);
+    assert_dist(dist_finalize(context));
+}
+
+/* A model that takes steps on the device until a call fails. */
+typedef struct model {
+    dist_context *context;
+    dist_data_parallel *dp;
+    void *stream;
+} model;
+
+static int open_model(model *m)
+{
+    dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    const dist_parameter parameter = {.name = "p", .count = COUNT, .type = DIST_FLOAT32};
+    options.memory = DIST_MEMORY_CUDA;
+    options.codec = "int8";
+    device_set(DEVICE_SHARED);
+    m->context = open_context();
+    if (!m->context || cuda->stream_create(&m->stream, 0) != 0)
+        return 1;
+    return dist_data_parallel_create(m->context, &parameter, 1, &options, &m->dp) < 0;
+}
+
+static dist_status step(model *m)
+{
+    const dist_status status = dist_data_parallel_ready(m->dp, 0, m->stream);
+    return status < 0 ? status : dist_data_parallel_wait(m->dp, m->stream);
+}
+
+/* Steps until one fails; *began is when the last one that did not had been queued. */
+static dist_status steps(model *m, int most, double *began)
+{
+    dist_status status = DIST_OK;
+    for (int i = 0; i < most && status >= 0; i++) {
+        *began = MPI_Wtime();
+        status = step(m);
+    }
+    return status;
+}
+
+static int expect_cuda(model *m, const char *word)
+{
+    double began;
+    const dist_status status = steps(m, 1000, &began);
+    if (rank == ranks - 1)
+        return failing_expect(rank, status, DIST_ERR_CUDA, began, word);
+    if (status == DIST_ERR_TIMEOUT && strstr(dist_last_error(), word))
+        return 0;
+    fprintf(stderr, "rank %d: %s: '%s' should name '%s'\n", rank, dist_status_name(status), dist_last_error(),
+            word);
+    return 1;
+}
+
+static int copy_that_fails(void)
+{
+    model m;
+    if (rank == ranks - 1)
+        setenv("FAKE_CUDA_FAIL", "copy:100:719", 1);
+    return open_model(&m) || expect_cuda(&m, "CUDA error 719");
+}
+
+/* A kernel of the program's leaves its memory. */
+static int kernel_that_fails(void)
+{
+    model m;
+    double began;
+    if (open_model(&m) || steps(&m, 5, &began) < 0)
+        return 1;
+    if (rank == ranks - 1)
+        cuda->reduce(DIST_FLOAT32, DIST_CUDA_SUM, m.dp, m.context, 8, m.stream);
+    return expect_cuda(&m, "CUDA error 700");
+}
+
+/* A stream of the program's that never comes to where the gradient is ready. */
+static int stream_that_stands(void)
+{
+    model m;
+    double began = MPI_Wtime();
+    uint32_t *const word = device_pin(cuda, sizeof *word);
+    if (open_model(&m) || steps(&m, 3, &began) < 0)
+        return 1;
+    *word = 0;
+    if (rank == ranks - 1)
+        cuda->stream_wait_value(m.stream, word, 1);
+    const dist_status status = steps(&m, 10, &began);
+    return failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "waits for the program's streams");
+}
+
+/* The streams of the others go on, with gradients that mean nothing. */
+static int rank_that_stays_away(void)
+{
+    model m;
+    double began;
+    if (open_model(&m) || steps(&m, 3, &began) < 0)
+        return 1;
+    if (rank == ranks - 1)
+        failing_leave(rank, 0, STAY);
+    const dist_status status = steps(&m, 10, &began);
+    int failed = failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "waits at op");
+    failed |= cuda->synchronize(m.stream) != 0;
+    failed |= dist_data_parallel_ready(m.dp, 0, m.stream) >= 0; /* every call says so from now on */
+    dist_data_parallel_destroy(m.dp);
+    dist_finalize(m.context);
+    return failed;
+}
+
+static const failing_case cases[] = {
+    {"copy-fails", copy_that_fails},
+    {"kernel-fails", kernel_that_fails},
+    {"stream-stands", stream_that_stands},
+    {"stays-away", rank_that_stays_away},
+};
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_other_memory)};
+    device_set(DEVICE_SHARED);
+    if (!(cuda = device_table()))
+        return 1;
+    if (argc > 1)
+        return failing_main(argc, argv, cases, sizeof cases / sizeof *cases, &rank, &ranks);
+    return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
+}
