@@ -177,8 +177,10 @@ dist_status dist_devices_use(dist_context *context, int device)
 
 void dist_devices_spec(const dist_context *context, dist_spec *spec)
 {
+    const bool extreme = spec->reduction == DIST_MIN || spec->reduction == DIST_MAX;
+    const bool whole = spec->type == DIST_INT32 || spec->type == DIST_INT64;
     spec->device = true;
-    spec->team = context->device_wire != NULL;
+    spec->team = context->device_wire && (!extreme || whole); /* NCCL's extremes of floats drop a NaN */
 }
 
 dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src,

@@ -120,6 +120,8 @@ dist_status dist_engine_blame(const dist_task *task, uint32_t op, dist_status st
 
 /* queue.c: ops of the device. The caller holds drive; the device is the thread's current one. */
 dist_status dist_device_task_create(dist_task *task);
+/* Has the kernels of the plan's codec loaded. */
+dist_status dist_device_warm(const dist_gpu *gpu, const dist_plan *plan);
 void dist_device_task_destroy(dist_task *task);
 /* Queues what is ready. */
 dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved);

@@ -118,6 +118,7 @@ dist_status dist_device_task_create(dist_task *task)
     DIST_TRY(dist_gpu_alloc(gpu, DIST_MEMORY_PINNED, sizeof *task->on_device->word, &word));
     task->on_device->word = word;
     DIST_TRY(make_workspace(task));
+    DIST_TRY(dist_device_warm(gpu, task->plan));
     return make_events(task);
 }
 

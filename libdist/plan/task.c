@@ -112,13 +112,23 @@ static dist_status make_collective(dist_task *task, const dist_op *op, dist_wire
     return wire->ops->collective(wire, &call, request);
 }
 
+/* Requests of the device wire hold events of the device. */
 static void release_requests(dist_task *task)
 {
+    const dist_gpu *gpu = task->engine->gpu;
+    const int before = gpu ? dist_gpu_enter(gpu) : -1;
     for (size_t op = 0; task->request && op < task->plan->ops; op++)
         if (task->request[op]) {
             task->request[op]->wire->ops->release(task->request[op]);
             task->request[op] = NULL;
         }
+    if (gpu)
+        dist_gpu_leave(gpu, before);
+}
+
+static dist_status make_request(dist_task *task, const dist_op *op, dist_wire_request **request)
+{
+    return op->kind == DIST_OP_NATIVE ? make_collective(task, op, request) : make_message(task, op, request);
 }
 
 static dist_status make_requests(dist_task *task)
@@ -129,12 +139,13 @@ static dist_status make_requests(dist_task *task)
         if (op->device && !task->engine->device_wire)
             return dist_fail(DIST_ERR_STATE, "%s: op %u is of a device wire, but there is none", plan->label,
                              i);
-        if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
-            DIST_TRY(make_message(task, op, &task->request[i]));
-        else if (op->kind == DIST_OP_NATIVE)
-            DIST_TRY(make_collective(task, op, &task->request[i]));
-        else
+        if (op->kind != DIST_OP_SEND && op->kind != DIST_OP_RECV && op->kind != DIST_OP_NATIVE)
             continue;
+        const int before = op->device ? dist_gpu_enter(task->engine->gpu) : -1;
+        const dist_status status = make_request(task, op, &task->request[i]);
+        if (op->device)
+            dist_gpu_leave(task->engine->gpu, before);
+        DIST_TRY(status);
         task->request[i]->owner = task;
         task->request[i]->number = i;
     }
