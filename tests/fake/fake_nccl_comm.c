@@ -229,6 +229,7 @@ int ncclCommFinalize(void *given)
     if (wrong)
         return wrong;
     comm->phase = FAKE_FINALIZING;
+    fake_comm_state(comm); /* the others need not wait for this one to ask again */
     if (!comm->blocking)
         return DIST_NCCL_IN_PROGRESS;
     wait_ready(comm);

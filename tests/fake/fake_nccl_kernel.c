@@ -84,22 +84,6 @@ static fake_box *await(const fake_comm *comm, int peer, const fake_op *op, uint6
 
 /* ---- collectives ---- */
 
-/* All have come, and mean the same. */
-static bool meet(const fake_comm *comm, const fake_op *op)
-{
-    for (int r = 0; r < comm->ranks; r++)
-        if (r != comm->rank && !post(comm, r, op, NULL, 0))
-            return false;
-    for (int r = 0; r < comm->ranks; r++) {
-        fake_box *box = r == comm->rank ? NULL : await(comm, r, op, 0);
-        if (box)
-            empty(box);
-        else if (r != comm->rank)
-            return false;
-    }
-    return true;
-}
-
 static bool speaks(const fake_op *op, int rank)
 {
     return op->kind != FAKE_BROADCAST || rank == op->what.root;
@@ -129,22 +113,35 @@ static void use(const fake_comm *comm, const fake_op *op, const char *const from
     }
 }
 
+/* Bytes of a chunk that a member sends. With the first all say that they have come, and what they mean. */
+static uint64_t share(const fake_op *op, int rank, uint64_t bytes)
+{
+    return speaks(op, rank) ? bytes : 0;
+}
+
+static bool comes(const fake_op *op, int rank, uint64_t at)
+{
+    return at == 0 || speaks(op, rank);
+}
+
+/* What it reads first is its own input: as on a device, before anybody else has come. */
 static bool exchange(const fake_comm *comm, const fake_op *op, uint64_t at, uint64_t bytes)
 {
     const char *from[FAKE_RANKS_MOST] = {NULL};
     fake_box *box[FAKE_RANKS_MOST] = {NULL};
+    const int self = comm->rank;
+    if (speaks(op, self))
+        from[self] = part_for(op, self, at);
     for (int r = 0; r < comm->ranks; r++)
-        if (r != comm->rank && speaks(op, comm->rank) && !post(comm, r, op, part_for(op, r, at), bytes))
+        if (r != self && comes(op, self, at) &&
+            !post(comm, r, op, speaks(op, self) ? part_for(op, r, at) : NULL, share(op, self, bytes)))
             return false;
     for (int r = 0; r < comm->ranks; r++) {
-        if (!speaks(op, r))
+        if (r == self || !comes(op, r, at))
             continue;
-        if (r == comm->rank)
-            from[r] = part_for(op, r, at);
-        else if ((box[r] = await(comm, r, op, bytes)) != NULL)
-            from[r] = box[r]->data;
-        else
+        if (!(box[r] = await(comm, r, op, share(op, r, bytes))))
             return false;
+        from[r] = box[r]->data;
     }
     use(comm, op, from, at, bytes);
     for (int r = 0; r < comm->ranks; r++)
@@ -155,7 +152,7 @@ static bool exchange(const fake_comm *comm, const fake_op *op, uint64_t at, uint
 
 static void run_collective(const fake_comm *comm, const fake_op *op)
 {
-    bool goes_on = meet(comm, op);
+    bool goes_on = true;
     for (uint64_t at = 0; goes_on && at < op->bytes; at += FAKE_CHUNK)
         goes_on = exchange(comm, op, at, op->bytes - at < FAKE_CHUNK ? op->bytes - at : FAKE_CHUNK);
 }
