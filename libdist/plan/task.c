@@ -92,7 +92,9 @@ static uint64_t position_of(const dist_plan *plan, const dist_op *op)
     return (uint64_t)position;
 }
 
-static dist_status make_collective(dist_task *task, const dist_op *op, dist_wire_request **request)
+/* `ticket`: how many of the team's collectives come before it in the plan, which is the same on all ranks of the team. */
+static dist_status make_collective(dist_task *task, const dist_op *op, uint32_t ticket,
+                                   dist_wire_request **request)
 {
     dist_wire *wire = wire_of(task, op);
     char *send = dist_task_at(task, op->src), *receive = dist_task_at(task, op->dst);
@@ -101,7 +103,7 @@ static dist_status make_collective(dist_task *task, const dist_op *op, dist_wire
                                  .reduction = (dist_reduction)op->reduction,
                                  .root = op->peer,
                                  .space = op->device ? (int)task->tag : task->space,
-                                 .ticket = (uint32_t)(op - task->plan->op),
+                                 .ticket = ticket,
                                  .count = op->count,
                                  .send = send,
                                  .receive = receive};
@@ -126,14 +128,17 @@ static void release_requests(dist_task *task)
         dist_gpu_leave(gpu, before);
 }
 
-static dist_status make_request(dist_task *task, const dist_op *op, dist_wire_request **request)
+static dist_status make_request(dist_task *task, const dist_op *op, uint32_t ticket,
+                                dist_wire_request **request)
 {
-    return op->kind == DIST_OP_NATIVE ? make_collective(task, op, request) : make_message(task, op, request);
+    return op->kind == DIST_OP_NATIVE ? make_collective(task, op, ticket, request)
+                                      : make_message(task, op, request);
 }
 
 static dist_status make_requests(dist_task *task)
 {
     const dist_plan *plan = task->plan;
+    uint32_t ticket = 0;
     for (uint32_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
         if (op->device && !task->engine->device_wire)
@@ -142,7 +147,8 @@ static dist_status make_requests(dist_task *task)
         if (op->kind != DIST_OP_SEND && op->kind != DIST_OP_RECV && op->kind != DIST_OP_NATIVE)
             continue;
         const int before = op->device ? dist_gpu_enter(task->engine->gpu) : -1;
-        const dist_status status = make_request(task, op, &task->request[i]);
+        const dist_status status = make_request(task, op, ticket, &task->request[i]);
+        ticket += op->device && op->kind == DIST_OP_NATIVE;
         if (op->device)
             dist_gpu_leave(task->engine->gpu, before);
         DIST_TRY(status);
