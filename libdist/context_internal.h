@@ -31,7 +31,8 @@ struct dist_context {
     const dist_cuda *cuda; /* NULL: host memory only */
     const dist_codec_cuda *cuda_codec;
     dist_gpu *gpu;          /* NULL until the first call with device memory */
-    dist_wire *device_wire; /* NCCL inside the site; NULL: none */
+    dist_wire *device_wire; /* NCCL inside this site; NULL: none */
+    bool team; /* NCCL connects the devices of each site that has several; the same on all ranks */
 };
 
 /* The defaults of the context's options, then what the call's options say. */

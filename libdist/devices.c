@@ -46,7 +46,8 @@ typedef struct device_record {
 typedef struct introduction {
     dist_context *context;
     device_record mine;
-    dist_wire *wire; /* made; NULL: none */
+    bool team;       /* NCCL connects the devices of each site with several ranks */
+    dist_wire *wire; /* this site's; NULL: none */
 } introduction;
 
 static const char *nccl_library(const dist_context *context)
@@ -75,14 +76,10 @@ static void introduce(const dist_context *context, dist_status opened, device_re
     mine->nccl = version;
 }
 
-/* Why the ranks of this site are not connected by NCCL, or "" when they are to be. The same on all of them. */
-static void reason_against(const dist_context *context, const device_record *all, char *text, size_t size)
+/* Why the ranks of a site cannot be connected by NCCL, or "" when they can. */
+static void reason_of_site(const dist_site_ranks *site, const device_record *all, char *text, size_t size)
 {
-    const dist_topology *t = context->topology;
-    const dist_site_ranks *site = &t->site[t->place[context->wire->rank].site];
     text[0] = '\0';
-    if (site->count == 1)
-        snprintf(text, size, "one rank on this site");
     for (int a = 0; a < site->count && !text[0]; a++) {
         const device_record *one = &all[site->rank[a]];
         if (one->nccl == 0)
@@ -97,6 +94,20 @@ static void reason_against(const dist_context *context, const device_record *all
                          "ranks %d and %d share a device, which NCCL takes from 2.30 on with "
                          "NCCL_MULTI_RANK_GPU_ENABLE=1",
                          site->rank[b], site->rank[a]);
+    }
+}
+
+/* Why NCCL connects no devices, or "" when it does: on all sites with several ranks or on none, because all ranks choose
+ * algorithms alike. */
+static void reason_against(const dist_topology *topology, const device_record *all, char *text, size_t size)
+{
+    snprintf(text, size, "one rank on each site");
+    for (int s = 0; s < topology->sites; s++) {
+        if (topology->site[s].count == 1)
+            continue;
+        reason_of_site(&topology->site[s], all, text, size);
+        if (text[0])
+            return;
     }
 }
 
@@ -119,29 +130,59 @@ static dist_status connect(dist_wire *control, const dist_patience *patience, in
     return status;
 }
 
+/* The first that cannot go on speaks for all. */
+static dist_status agree(dist_wire *wire, const dist_patience *patience, const device_record *mine,
+                         device_record *all)
+{
+    DIST_TRY(wire->ops->exchange(wire, mine, all, sizeof *mine, patience));
+    for (int r = 0; r < wire->ranks; r++)
+        if (all[r].status < 0)
+            return dist_fail((dist_status)all[r].status, "rank %d cannot use its device: %.200s", r,
+                             all[r].sentence);
+    return DIST_OK;
+}
+
+static dist_status connect_sites(dist_wire *wire, const dist_patience *patience, introduction *self,
+                                 device_record *all)
+{
+    const dist_topology *t = self->context->topology;
+    dist_status status = DIST_OK;
+    if (t->site[t->place[wire->rank].site].count > 1)
+        status = connect(wire, patience, self);
+    self->mine.status = status;
+    if (status < 0)
+        snprintf(self->mine.sentence, sizeof self->mine.sentence, "%s", dist_last_error());
+    return agree(wire, patience, &self->mine, all);
+}
+
 /* On the wire, with all ranks. */
 static dist_status meet(dist_wire *wire, const dist_patience *patience, void *argument)
 {
     introduction *self = argument;
-    char reason[400];
+    const dist_context *context = self->context;
+    char reason[400] = "";
     device_record *all = malloc(sizeof *all * (size_t)wire->ranks);
     if (!all)
         return dist_fail(DIST_ERR_MEMORY, "no memory for %d ranks", wire->ranks);
-    dist_status status = wire->ops->exchange(wire, &self->mine, all, sizeof self->mine, patience);
-    for (int r = 0; status >= 0 && r < wire->ranks; r++)
-        if (all[r].status < 0)
-            status = dist_fail((dist_status)all[r].status, "rank %d cannot use its device: %.200s", r,
-                               all[r].sentence);
+    dist_status status = agree(wire, patience, &self->mine, all);
     if (status >= 0)
-        reason_against(self->context, all, reason, sizeof reason);
+        reason_against(context->topology, all, reason, sizeof reason);
+    self->team = status >= 0 && !reason[0];
+    if (reason[0])
+        dist_log_write(&context->log, DIST_LOG_INFO, "inside sites through host memory: %s", reason);
+    if (self->team)
+        status = connect_sites(wire, patience, self, all);
     free(all);
-    if (status < 0)
-        return status;
-    if (reason[0]) {
-        dist_log_write(&self->context->log, DIST_LOG_INFO, "inside the site through host memory: %s", reason);
-        return DIST_OK;
-    }
-    return connect(wire, patience, self);
+    return status;
+}
+
+static void close_wire(const dist_gpu *gpu, dist_wire *wire, bool failed)
+{
+    if (!wire)
+        return;
+    const int before = dist_gpu_enter(gpu);
+    wire->ops->close(wire, failed);
+    dist_gpu_leave(gpu, before);
 }
 
 static dist_status open_device(dist_context *context, int device)
@@ -165,11 +206,13 @@ dist_status dist_devices_use(dist_context *context, int device)
     if (status >= 0)
         status = dist_engine_use_device(context->engine, context->gpu, self.wire);
     if (status < 0) {
+        close_wire(context->gpu, self.wire, true);
         dist_gpu_close(context->gpu);
         context->gpu = NULL;
         return status;
     }
     context->device_wire = self.wire;
+    context->team = self.team;
     dist_log_write(&context->log, DIST_LOG_INFO, "device %d, %s%s", device, context->gpu->identity.name,
                    self.wire ? ", NCCL inside the site" : "");
     return DIST_OK;
@@ -180,7 +223,7 @@ void dist_devices_spec(const dist_context *context, dist_spec *spec)
     const bool extreme = spec->reduction == DIST_MIN || spec->reduction == DIST_MAX;
     const bool whole = spec->type == DIST_INT32 || spec->type == DIST_INT64;
     spec->device = true;
-    spec->team = context->device_wire && (!extreme || whole); /* NCCL's extremes of floats drop a NaN */
+    spec->team = context->team && (!extreme || whole); /* NCCL's extremes of floats drop a NaN */
 }
 
 dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src,
@@ -209,12 +252,7 @@ bool dist_devices_direct(const dist_context *context)
 
 void dist_devices_release(dist_context *context, bool failed)
 {
-    const dist_gpu *gpu = context->gpu;
-    if (context->device_wire) {
-        const int before = dist_gpu_enter(gpu);
-        context->device_wire->ops->close(context->device_wire, failed);
-        dist_gpu_leave(gpu, before);
-    }
+    close_wire(context->gpu, context->device_wire, failed);
     if (!failed) /* else streams may wait for what never comes */
         dist_gpu_close(context->gpu);
     context->device_wire = NULL;

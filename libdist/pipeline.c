@@ -100,6 +100,7 @@ static dist_status use_memory(dist_context *context, const dist_pipeline_options
     DIST_TRY(dist_devices_use(context, device));
     setup->gpu = context->gpu;
     setup->nccl = context->device_wire;
+    setup->team = context->team;
     return DIST_OK;
 }
 

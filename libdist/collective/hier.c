@@ -9,6 +9,7 @@ typedef struct inside {
     const dist_spec *spec;
     const dist_site_ranks *site;
     int local, rails;
+    bool team; /* the device wire does it */
     dist_slots slots;
 } inside;
 
@@ -91,17 +92,17 @@ static dist_slice piece_of(dist_slice data, uint64_t at, uint64_t piece, int rai
 
 static void scatter_chunk(inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
 {
-    if (in->spec->team)
+    if (in->team)
         team_scatter(in, plan, chunk, piece);
-    for (int rail = 0; rail < in->rails && !in->spec->team; rail++)
+    for (int rail = 0; rail < in->rails && !in->team; rail++)
         scatter_piece(in, plan, piece_of(chunk, 0, piece, rail), rail);
 }
 
 static void gather_chunk(inside *in, dist_plan *plan, dist_slice chunk, uint64_t piece)
 {
-    if (in->spec->team)
+    if (in->team)
         team_gather(in, plan, chunk, piece);
-    for (int rail = 0; rail < in->rails && !in->spec->team; rail++)
+    for (int rail = 0; rail < in->rails && !in->team; rail++)
         gather_piece(in, plan, piece_of(chunk, 0, piece, rail), rail);
 }
 
@@ -127,15 +128,16 @@ void dist_emit_hier_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slic
     const dist_place *me = &topology->place[spec->rank];
     inside in = {
         .spec = spec, .site = &topology->site[me->site], .local = me->local, .rails = topology->rails};
+    in.team = spec->team && in.site->count > 1;
     uint64_t rails = (uint64_t)in.rails, shard = (data.bytes + rails - 1) / rails;
     uint64_t piece = dist_across_piece_bytes(spec, shard), chunk = piece * rails;
     uint64_t chunks = (data.bytes + chunk - 1) / chunk;
     dist_across across = {0};
     bool owner = in.local < in.rails;
-    if (spec->team)
+    if (in.team)
         dist_plan_set_team(plan, in.site->rank, in.site->count);
     if (owner) {
-        if (!spec->team)
+        if (!in.team)
             in.slots = dist_slots_create(plan, "inside", dist_least(piece, data.bytes),
                                          dist_least(chunks, 4) * (uint64_t)(in.site->count - 1));
         dist_across_begin(&across, plan, spec, in.local, piece, dist_least(chunks * piece, data.bytes));

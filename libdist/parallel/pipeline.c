@@ -101,7 +101,7 @@ static dist_status prepare(dist_pipeline *p, dist_plan **plan)
     DIST_TRY(make_states(p));
     DIST_TRY(verify(p));
     dist_lowering lowering = lowering_of(p);
-    lowering.nccl = p->setup.nccl != NULL;
+    lowering.nccl = p->setup.team;
     DIST_TRY(dist_lower(plan, &lowering, p->position));
     return dist_plan_stage(plan, &(dist_staging){.calls = dist_pp_on_device(p)});
 }

@@ -20,7 +20,8 @@ typedef struct dist_pipeline_setup {
     dist_spec spec;      /* for averages: algorithm, tuning and rank of the job */
     dist_codec codec;    /* of activations between sites */
     const dist_gpu *gpu; /* of slots in device memory; NULL: in host memory */
-    dist_wire *nccl;     /* connects the devices of a site; NULL: nothing does */
+    dist_wire *nccl;     /* connects the devices of this site; NULL: nothing does */
+    bool team;           /* it does so on each site that has several ranks */
     const dist_pipeline_options *options;
 } dist_pipeline_setup;
 
