@@ -17,6 +17,9 @@
  * order; memory that is not the device's (or pinned), or not aligned; input and output that overlap otherwise than in
  * place; a communicator that is used after its end. While a stream is captured nothing is launched.
  *
+ * libfake_nccl_old.so is another one of the same sources without what libdist can do without: ncclCommFinalize, ncclBroadcast,
+ * ncclSend, ncclRecv and words for errors.
+ *
  * Settings, which are read from the environment when first used; a test in the same process may also set them:
  *   FAKE_NCCL_VERSION    what ncclGetVersion gives (22809)
  *   FAKE_NCCL_RESIDENT   how many kernels have room on a device (1)

@@ -100,21 +100,21 @@ int ncclAllGather(const void *send, void *receive, size_t count, int type, void 
                 &(arguments){send, receive, count, type, 0, 0, comm, stream});
 }
 
-FAKE_API int ncclBroadcast(const void *send, void *receive, size_t count, int type, int root, void *comm,
-                           void *stream);
+FAKE_NEWER_API int ncclBroadcast(const void *send, void *receive, size_t count, int type, int root,
+                                 void *comm, void *stream);
 int ncclBroadcast(const void *send, void *receive, size_t count, int type, int root, void *comm, void *stream)
 {
     return call("ncclBroadcast", FAKE_BROADCAST,
                 &(arguments){send, receive, count, type, 0, root, comm, stream});
 }
 
-FAKE_API int ncclSend(const void *data, size_t count, int type, int peer, void *comm, void *stream);
+FAKE_NEWER_API int ncclSend(const void *data, size_t count, int type, int peer, void *comm, void *stream);
 int ncclSend(const void *data, size_t count, int type, int peer, void *comm, void *stream)
 {
     return call("ncclSend", FAKE_SEND, &(arguments){data, NULL, count, type, 0, peer, comm, stream});
 }
 
-FAKE_API int ncclRecv(void *data, size_t count, int type, int peer, void *comm, void *stream);
+FAKE_NEWER_API int ncclRecv(void *data, size_t count, int type, int peer, void *comm, void *stream);
 int ncclRecv(void *data, size_t count, int type, int peer, void *comm, void *stream)
 {
     return call("ncclRecv", FAKE_RECEIVE, &(arguments){NULL, data, count, type, 0, peer, comm, stream});

@@ -221,7 +221,7 @@ int fake_comm_ready(fake_comm *comm)
 
 /* ---- end ---- */
 
-FAKE_API int ncclCommFinalize(void *given);
+FAKE_NEWER_API int ncclCommFinalize(void *given);
 int ncclCommFinalize(void *given)
 {
     fake_comm *comm = fake_comm_of(given);

@@ -13,6 +13,13 @@
 enum { FAKE_RANKS_MOST = 16, FAKE_CHUNK = 16384, FAKE_PIECE = 4096 };
 enum { FAKE_SYSTEM_ERROR = 2, FAKE_INVALID_ARGUMENT = 4, FAKE_REMOTE_ERROR = 6 };
 
+/* What libdist can do without. Built with FAKE_NCCL_OLD the library lacks these. */
+#ifdef FAKE_NCCL_OLD
+#define FAKE_NEWER_API __attribute__((visibility("hidden")))
+#else
+#define FAKE_NEWER_API FAKE_API
+#endif
+
 /* ---- fake_nccl_settings.c ---- */
 
 FAKE_API long fake_nccl_exchange(fake_nccl_setting setting, long value);

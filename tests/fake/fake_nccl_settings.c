@@ -90,14 +90,14 @@ int fake_nccl_error(int result, const char *sentence)
     return result;
 }
 
-FAKE_API const char *ncclGetLastError(void *comm);
+FAKE_NEWER_API const char *ncclGetLastError(void *comm);
 const char *ncclGetLastError(void *comm)
 {
     (void)comm; /* NCCL keeps one for the process, too */
     return __atomic_load_n(&last_sentence, __ATOMIC_RELAXED);
 }
 
-FAKE_API const char *ncclGetErrorString(int result);
+FAKE_NEWER_API const char *ncclGetErrorString(int result);
 const char *ncclGetErrorString(int result)
 {
     static const char *const words[] = {

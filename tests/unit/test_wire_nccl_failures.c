@@ -6,6 +6,16 @@
 
 #include "nccl_ranks.h"
 
+static dist_wire_request *all_reduce(nccl_rank *s, uint32_t ticket, int32_t *data, int *finished)
+{
+    dist_wire_request *request = NULL;
+    const dist_wire_collective call = {
+        .type = DIST_INT32, .ticket = ticket, .count = 4, .send = DIST_IN_PLACE, .receive = data};
+    EXPECT(s, s->wire->ops->collective(s->wire, &call, &request) == DIST_OK);
+    request->owner = finished;
+    return request;
+}
+
 /* ---- opening ---- */
 
 static void test_versions(void **state)
@@ -37,6 +47,40 @@ static void test_real_library(void **state)
                   version);
     assert_true(status == DIST_OK ? version >= 21800 : status == DIST_ERR_UNSUPPORTED);
 }
+
+#ifdef FAKE_NCCL_OLD_LIBRARY
+/* A library that lacks some symbols: what needs them is refused, all else works. */
+static void run_old(nccl_rank *s)
+{
+    int32_t host[4] = {1, 2, 3, 4 * (1 + s->rank)}, *data = nccl_memory(s, sizeof host);
+    int finished = 0;
+    dist_wire_request *request = NULL;
+    s->library = FAKE_NCCL_OLD_LIBRARY;
+    nccl_copy(s, data, host, sizeof host);
+    EXPECT(s, nccl_open_all(s) == DIST_OK);
+    if (!s->wire)
+        return;
+    const dist_wire_collective broadcast = {.kind = DIST_NATIVE_BROADCAST, .count = 4, .receive = data};
+    EXPECT(s, s->wire->ops->collective(s->wire, &broadcast, &request) == DIST_ERR_UNSUPPORTED);
+    EXPECT(s, nccl_all_edges(s) == DIST_ERR_UNSUPPORTED);
+    EXPECT(s, strstr(dist_last_error(), "no ncclSend"));
+    request = all_reduce(s, 0, data, &finished);
+    EXPECT(s, s->wire->ops->start(request) == DIST_OK && nccl_finish(s, 1, 10) == 1);
+    nccl_copy(s, host, data, sizeof host);
+    EXPECT(s, host[0] == 2 && host[3] == 12);
+    s->wire->ops->release(request);
+    s->wire->ops->close(s->wire, false);
+    s->cuda->release(data);
+}
+
+static void test_missing_symbols(void **state)
+{
+    int version = 0;
+    (void)state;
+    assert_int_equal(dist_nccl_available(FAKE_NCCL_OLD_LIBRARY, &version), DIST_OK);
+    assert_int_equal(on_nccl_ranks(2, run_old, 10, false, NULL), 0);
+}
+#endif
 
 /* All of open with it: on a machine without a driver, or with one GPU for both ranks, it is refused on both. */
 static void run_real(nccl_rank *s)
@@ -185,16 +229,6 @@ static void test_arguments(void **state)
     assert_int_equal(on_nccl_ranks(3, run_arguments, 10, false, NULL), 0);
 }
 
-static dist_wire_request *all_reduce(nccl_rank *s, uint32_t ticket, int32_t *data, int *finished)
-{
-    dist_wire_request *request = NULL;
-    const dist_wire_collective call = {
-        .type = DIST_INT32, .ticket = ticket, .count = 4, .send = DIST_IN_PLACE, .receive = data};
-    EXPECT(s, s->wire->ops->collective(s->wire, &call, &request) == DIST_OK);
-    request->owner = finished;
-    return request;
-}
-
 /* What one rank gives up still takes its turn, and what is behind it ends. */
 static void run_released(nccl_rank *s)
 {
@@ -338,6 +372,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),
+#ifdef FAKE_NCCL_OLD_LIBRARY
+        cmocka_unit_test(test_missing_symbols),
+#endif
         cmocka_unit_test(test_real_library),
         cmocka_unit_test(test_open_the_real_library),
         cmocka_unit_test(test_member_that_never_comes),
