@@ -49,13 +49,13 @@ typedef struct model {
     void *stream;
 } model;
 
-static int open_model(model *m)
+static int open_model(model *m, device_kind kind)
 {
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
     const dist_parameter parameter = {.name = "p", .count = COUNT, .type = DIST_FLOAT32};
     options.memory = DIST_MEMORY_CUDA;
     options.codec = "int8";
-    device_set(DEVICE_SHARED);
+    device_set(kind);
     m->context = open_context();
     if (!m->context || cuda->stream_create(&m->stream, 0) != 0)
         return 1;
@@ -79,12 +79,13 @@ static dist_status steps(model *m, int most, double *began)
     return status;
 }
 
-static int expect_cuda(model *m, const char *word)
+/* The last rank's own library says what is wrong, and all others hear of it. */
+static int expect_error(model *m, dist_status wanted, const char *word)
 {
     double began;
     const dist_status status = steps(m, 1000, &began);
     if (rank == ranks - 1)
-        return failing_expect(rank, status, DIST_ERR_CUDA, began, word);
+        return failing_expect(rank, status, wanted, began, word);
     if (status == DIST_ERR_TIMEOUT && strstr(dist_last_error(), word))
         return 0;
     fprintf(stderr, "rank %d: %s: '%s' should name '%s'\n", rank, dist_status_name(status), dist_last_error(),
@@ -97,7 +98,7 @@ static int copy_that_fails(void)
     model m;
     if (rank == ranks - 1)
         setenv("FAKE_CUDA_FAIL", "copy:100:719", 1);
-    return open_model(&m) || expect_cuda(&m, "CUDA error 719");
+    return open_model(&m, DEVICE_SHARED) || expect_error(&m, DIST_ERR_CUDA, "CUDA error 719");
 }
 
 /* A kernel of the program's leaves its memory. */
@@ -105,11 +106,11 @@ static int kernel_that_fails(void)
 {
     model m;
     double began;
-    if (open_model(&m) || steps(&m, 5, &began) < 0)
+    if (open_model(&m, DEVICE_SHARED) || steps(&m, 5, &began) < 0)
         return 1;
     if (rank == ranks - 1)
         cuda->reduce(DIST_FLOAT32, DIST_CUDA_SUM, m.dp, m.context, 8, m.stream);
-    return expect_cuda(&m, "CUDA error 700");
+    return expect_error(&m, DIST_ERR_CUDA, "CUDA error 700");
 }
 
 /* A stream of the program's that never comes to where the gradient is ready. */
@@ -118,7 +119,7 @@ static int stream_that_stands(void)
     model m;
     double began = MPI_Wtime();
     uint32_t *const word = device_pin(cuda, sizeof *word);
-    if (open_model(&m) || steps(&m, 3, &began) < 0)
+    if (open_model(&m, DEVICE_SHARED) || steps(&m, 3, &began) < 0)
         return 1;
     *word = 0;
     if (rank == ranks - 1)
@@ -132,7 +133,7 @@ static int rank_that_stays_away(void)
 {
     model m;
     double began;
-    if (open_model(&m) || steps(&m, 3, &began) < 0)
+    if (open_model(&m, DEVICE_SHARED) || steps(&m, 3, &began) < 0)
         return 1;
     if (rank == ranks - 1)
         failing_leave(rank, 0, STAY);
@@ -145,11 +146,34 @@ static int rank_that_stays_away(void)
     return failed;
 }
 
+/* A communicator that goes wrong on one rank. */
+static int nccl_that_breaks(void)
+{
+    model m;
+    if (rank == ranks - 1)
+        setenv("FAKE_NCCL_BREAK", "12", 1);
+    return open_model(&m, DEVICE_NCCL) ||
+           expect_error(&m, DIST_ERR_NCCL, "connection closed by remote peer") ||
+           cuda->synchronize(m.stream) != 0;
+}
+
+/* One whose kernels never end, and that says nothing: only the deadline helps. */
+static int nccl_that_stands(void)
+{
+    model m;
+    double began = MPI_Wtime();
+    setenv("FAKE_NCCL_LOSE", "1", 1);
+    if (open_model(&m, DEVICE_NCCL))
+        return 1;
+    const dist_status status = steps(&m, 10, &began);
+    return failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "NATIVE team") ||
+           cuda->synchronize(m.stream) != 0;
+}
+
 static const failing_case cases[] = {
-    {"copy-fails", copy_that_fails},
-    {"kernel-fails", kernel_that_fails},
-    {"stream-stands", stream_that_stands},
-    {"stays-away", rank_that_stays_away},
+    {"copy-fails", copy_that_fails},       {"kernel-fails", kernel_that_fails},
+    {"stream-stands", stream_that_stands}, {"stays-away", rank_that_stays_away},
+    {"nccl-breaks", nccl_that_breaks},     {"nccl-stands", nccl_that_stands},
 };
 
 int main(int argc, char **argv)
