@@ -108,6 +108,8 @@ static int kernel_that_fails(void)
     double began;
     if (open_model(&m, DEVICE_SHARED) || steps(&m, 5, &began) < 0)
         return 1;
+    cuda->synchronize(m.stream);
+    MPI_Barrier(MPI_COMM_WORLD); /* nobody is in the first steps still */
     if (rank == ranks - 1)
         cuda->reduce(DIST_FLOAT32, DIST_CUDA_SUM, m.dp, m.context, 8, m.stream);
     return expect_error(&m, DIST_ERR_CUDA, "CUDA error 700");
