@@ -187,9 +187,16 @@ static void close_wire(const dist_gpu *gpu, dist_wire *wire, bool failed)
 
 static dist_status open_device(dist_context *context, int device)
 {
+    const char *wait = dist_option_text(&context->options, DIST_OPTION_CUDA_WAIT);
+    const bool host = strcmp(wait, "host") == 0;
     if (!context->cuda)
         return dist_cuda_available();
-    return dist_gpu_open(&context->gpu, context->cuda, context->cuda_codec, device);
+    if (!host && strcmp(wait, "stream") != 0)
+        return dist_fail(DIST_ERR_CONFIG, "DIST_CUDA_WAIT is '%s'; it can be stream or host", wait);
+    DIST_TRY(dist_gpu_open(&context->gpu, context->cuda, context->cuda_codec, device));
+    if (host)
+        context->gpu->identity.stream_values = 0;
+    return DIST_OK;
 }
 
 dist_status dist_devices_use(dist_context *context, int device)

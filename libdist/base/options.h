@@ -35,6 +35,8 @@
     X(DIST_OPTION_NCCL, "DIST_NCCL", TEXT, "auto", "auto, off, or the file of libnccl")                      \
     X(DIST_OPTION_CUDA_AWARE, "DIST_CUDA_AWARE", TEXT, "auto",                                               \
       "auto: hand device memory to an MPI that says it takes it; off: never")                                \
+    X(DIST_OPTION_CUDA_WAIT, "DIST_CUDA_WAIT", TEXT, "stream",                                               \
+      "averages on devices: stream (the stream waits for them) or host (the call does)")                     \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {

@@ -35,7 +35,7 @@ typedef struct dist_gate {
     void *stream, *event;
 } dist_gate;
 
-/* What a task has besides when its plan has device memory (queue.c). */
+/* What a task has besides when its plan has device memory (queue.c, gates.c). */
 typedef struct dist_device_task {
     dist_device_op *op;  /* all of them */
     dist_device_op **of; /* [ops] NULL for ops that the device does not do */
@@ -120,8 +120,6 @@ dist_status dist_engine_blame(const dist_task *task, uint32_t op, dist_status st
 
 /* queue.c: ops of the device. The caller holds drive; the device is the thread's current one. */
 dist_status dist_device_task_create(dist_task *task);
-/* Has the kernels of the plan's codec loaded. */
-dist_status dist_device_warm(const dist_gpu *gpu, const dist_plan *plan);
 void dist_device_task_destroy(dist_task *task);
 /* Queues what is ready. */
 dist_status dist_queue_start(dist_engine *engine, dist_task *task, bool *moved);
@@ -130,7 +128,11 @@ dist_status dist_queue_before_call(dist_task *task, uint32_t op);
 dist_status dist_queue_after_call(dist_task *task, uint32_t op);
 /* Completes what has ended. */
 dist_status dist_queue_poll(dist_engine *engine, bool *moved);
-/* Whether all streams that the run starts behind have come to that point. */
+
+/* warm.c. Has the kernels of the plan's codec loaded. Waits for the device. */
+dist_status dist_device_warm(const dist_gpu *gpu, const dist_plan *plan);
+
+/* gates.c. Whether all streams that the run starts behind have come to that point. */
 dist_status dist_gates_open(dist_task *task, bool *open);
 /* Lets streams go on that wait for the end of the run. From any thread. */
 void dist_device_task_announce(dist_task *task);

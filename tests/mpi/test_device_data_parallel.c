@@ -293,19 +293,22 @@ static void test_capture_is_refused(void **state)
     close_twins(&t);
 }
 
-/* Where streams cannot wait for values the host does. */
-static void test_without_values(void **state)
+/* The host waits where streams cannot, and where it is asked to. */
+static void test_the_host_waits(void **state)
 {
+    static const struct {
+        const char *variable, *value;
+    } reason[] = {{"FAKE_CUDA_NO_VALUES", "1"}, {"DIST_CUDA_WAIT", "host"}};
     twins t;
     (void)state;
-    if (device_is_real())
-        skip();
     device_set(DEVICE_SHARED);
-    setenv("FAKE_CUDA_NO_VALUES", "1", 1);
-    open_twins(&t, ranks > 1 ? 2 : 1, "int8", true, false);
-    assert_int_equal(run(&t), 0);
-    close_twins(&t);
-    unsetenv("FAKE_CUDA_NO_VALUES");
+    for (size_t i = 0; i < 2; i++) {
+        setenv(reason[i].variable, reason[i].value, 1);
+        open_twins(&t, ranks > 1 ? 2 : 1, "int8", true, false);
+        assert_int_equal(run(&t), 0);
+        close_twins(&t);
+        unsetenv(reason[i].variable);
+    }
 }
 
 /* A test of these tests: when streams do not wait for events, averages are wrong. */
@@ -338,7 +341,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_averages),       cmocka_unit_test(test_the_host_never_waits),
         cmocka_unit_test(test_state),          cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_mistakes),       cmocka_unit_test(test_capture_is_refused),
-        cmocka_unit_test(test_without_values), cmocka_unit_test(test_missing_events_are_found)};
+        cmocka_unit_test(test_the_host_waits), cmocka_unit_test(test_missing_events_are_found)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
         return 1;
