@@ -12,6 +12,10 @@
 #include "report.h"
 #include "window.h"
 
+#ifndef GPT_GRADIENT_MEMORY /* tests run the program without a device */
+#define GPT_GRADIENT_MEMORY DIST_MEMORY_CUDA
+#endif
+
 typedef struct gpt_device_trainer {
     const gpt_options *options;
     dist_context *context;
@@ -23,8 +27,7 @@ typedef struct gpt_device_trainer {
     unsigned char *tokens; /* on the device: inputs, then targets, of the pass at hand */
     dist_parameter *list;  /* the model's parameters as libdist is told of them */
     dist_data_parallel *averages;
-    float *gradients; /* on the device, in the order of the weights */
-    size_t done;      /* steps, by jobs before this one */
+    size_t done; /* steps, by jobs before this one */
 
     FILE *dump;    /* gets the gradients of options->dump_step; NULL: none are wanted here */
     float *dumped; /* those, on the host */

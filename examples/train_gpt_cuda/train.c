@@ -18,23 +18,26 @@ static bool well(gpt_device_trainer *t, dist_status status)
 }
 
 /* Gradients are device pointers: libdist finds out by itself. */
+/* Gradients lie where libdist places them, in its buckets: they are averaged without a copy. */
 static dist_status register_parameters(gpt_device_trainer *t)
 {
     const gpt_model *model = &t->model.host;
-    for (size_t i = 0; i < model->parameters_count; i++) {
-        t->model.gradients[i] = t->gradients + (model->parameters[i].weight - model->weights);
+    for (size_t i = 0; i < model->parameters_count; i++)
         t->list[i] = (dist_parameter){.name = model->parameters[i].name,
-                                      .gradient = t->model.gradients[i],
                                       .count = model->parameters[i].count,
                                       .type = DIST_FLOAT32,
                                       .rows = model->parameters[i].rows};
-    }
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
     options.algo = t->options->algo;
     options.codec = t->options->codec;
     options.bucket_bytes = t->options->bucket;
     options.accumulate = (int)t->options->accumulate;
-    return dist_data_parallel_create(t->context, t->list, model->parameters_count, &options, &t->averages);
+    options.memory = GPT_GRADIENT_MEMORY;
+    const dist_status status =
+        dist_data_parallel_create(t->context, t->list, model->parameters_count, &options, &t->averages);
+    for (size_t i = 0; status == DIST_OK && i < model->parameters_count; i++)
+        t->model.gradients[i] = dist_data_parallel_gradient(t->averages, i);
+    return status;
 }
 
 bool gpt_device_trainer_start(gpt_device_trainer *t)

@@ -38,7 +38,6 @@ static bool allocate(gpt_device_trainer *t)
         return false;
     t->list = calloc(t->model.host.parameters_count, sizeof *t->list);
     t->tokens = gpt_device_allocate(&t->device, tokens);
-    t->gradients = gpt_device_allocate(&t->device, t->model.host.weights_count * sizeof *t->gradients);
     return gpt_device_adamw_create(&t->optimizer, &t->model, options->weight_decay) &&
            gpt_window_create(&t->window, &t->device, options->steps, parts * tokens) && allocate_dumped(t) &&
            t->list;
@@ -62,7 +61,6 @@ void gpt_device_trainer_destroy(gpt_device_trainer *t)
     gpt_window_destroy(&t->window);
     gpt_device_adamw_destroy(&t->optimizer);
     gpt_device_model_destroy(&t->model);
-    gpt_device_free(t->gradients);
     gpt_device_free(t->tokens);
     free(t->dumped);
     free(t->list);

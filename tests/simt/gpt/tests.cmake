@@ -9,6 +9,7 @@ function(gpt_on_a_cpu target)
     target_include_directories(${target} PRIVATE "${here}/include" "${here}" "${examples}/train_gpt"
                                                  "${examples}/train_gpt_cuda")
     target_link_libraries(${target} PRIVATE CBLAS::CBLAS)
+    target_compile_definitions(${target} PRIVATE GPT_GRADIENT_MEMORY=DIST_MEMORY_HOST)
 endfunction()
 
 # The program itself, beside train_gpt: the same losses, and checkpoints of each other.
