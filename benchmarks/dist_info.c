@@ -4,23 +4,23 @@
 
 #include <libdist/dist.h>
 
-static const char help[] =
-    "usage: dist_info [-c] [-t] [-a] [-l]\n"
-    "  -c  the option table: every setting, its value and where that came from\n"
-    "  -t  the topology: ranks, nodes and sites, and how they were found\n"
-    "  -l  the same, after measuring latency and bandwidth between all sites\n"
-    "  -a  the algorithm table: predicted times, and what `auto` takes\n"
-    "Without a flag: version, options, topology and algorithms. Under mpirun rank 0 prints for all.\n"
-    "Exit status: 0 fine, 1 an error, 2 usage.\n";
+static const char help[] = "usage: dist_info [-c] [-t] [-a] [-l] [-d]\n"
+                           "  -c  the option table: every setting, its value and where that came from\n"
+                           "  -t  the topology: ranks, nodes and sites, and how they were found\n"
+                           "  -l  the same, after measuring latency and bandwidth between all sites\n"
+                           "  -a  the algorithm table: predicted times, and what `auto` takes\n"
+                           "  -d  CUDA devices, NCCL, and whether MPI takes device memory\n"
+                           "Without a flag: all but -l. Under mpirun rank 0 prints for all.\n"
+                           "Exit status: 0 fine, 1 an error, 2 usage.\n";
 
 typedef struct wishes {
-    bool options, topology, links, algorithms;
+    bool options, topology, links, algorithms, devices;
 } wishes;
 
 static bool read_flags(int argc, char **argv, wishes *want)
 {
     if (argc == 1)
-        *want = (wishes){true, true, false, true};
+        *want = (wishes){true, true, false, true, true};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-c") == 0)
             want->options = true;
@@ -30,6 +30,8 @@ static bool read_flags(int argc, char **argv, wishes *want)
             want->links = want->topology = true;
         else if (strcmp(argv[i], "-a") == 0)
             want->algorithms = true;
+        else if (strcmp(argv[i], "-d") == 0)
+            want->devices = true;
         else
             return false;
     }
@@ -48,6 +50,8 @@ static dist_status print(dist_context *context, const wishes *want)
         status = dist_options_print(context, stdout);
     if (speaks && status >= 0 && want->topology)
         status = dist_topology_print(context, stdout);
+    if (speaks && status >= 0 && want->devices)
+        status = dist_devices_print(context, stdout);
     if (speaks && status >= 0 && want->algorithms)
         status = dist_algorithms_print(context, stdout);
     return status;

@@ -10,7 +10,10 @@
 #ifndef LIBDIST_MEMORY_H
 #define LIBDIST_MEMORY_H
 
-#include <libdist/status.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <libdist/context.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +35,22 @@ DIST_API dist_memory dist_memory_of(const void *pointer);
 /* DIST_OK when this process can use device memory; DIST_ERR_UNSUPPORTED, and the reason as last error, otherwise.
  * Local; creates no CUDA context. */
 DIST_API dist_status dist_cuda_available(void);
+
+/* Prints the CUDA devices of this process, its NCCL, and whether its MPI says that it takes device memory, each with the reason where
+ * there is none. Local; creates no CUDA context. */
+DIST_API dist_status dist_devices_print(const dist_context *context, FILE *file);
+
+/* What libdist has asked of CUDA in this process, without what NCCL does. */
+typedef struct dist_device_counts {
+    uint64_t kernels, copies;  /* queued */
+    uint64_t records, waits;   /* events recorded, and streams made to wait */
+    uint64_t queries;          /* of events, by the host */
+    uint64_t synchronizations; /* calls in which the host waits for the device: none in a step */
+    uint64_t allocations;      /* and frees, of memory, streams and events: none in a step */
+} dist_device_counts;
+
+/* DIST_ERR_UNSUPPORTED, with the reason, without CUDA. */
+DIST_API dist_status dist_device_counts_get(dist_device_counts *counts);
 
 #ifdef __cplusplus
 }

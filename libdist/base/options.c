@@ -152,7 +152,7 @@ void dist_options_write(const dist_options *options, FILE *file)
 {
     for (int i = 0; i < DIST_OPTIONS; i++) {
         const dist_option_value *value = &options->value[i];
-        fprintf(file, "%-13s %-16s %-11s  %s\n", dist_option_table[i].name,
+        fprintf(file, "%-16s %-16s %-11s  %s\n", dist_option_table[i].name,
                 *value->text ? value->text : "\"\"", source_name(value->source), dist_option_table[i].help);
     }
     fputs(options->warnings, file);

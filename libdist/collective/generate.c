@@ -16,19 +16,27 @@ static dist_slice user_buffer(dist_plan *plan, const char *name, uint64_t bytes)
     return dist_slice_of(dist_plan_add_buffer(plan, DIST_BUFFER_USER, bytes, name), 0, bytes);
 }
 
-static void copy_pieces(dist_plan *plan, dist_slice dst, dist_slice src)
+/* Of work inside a rank. A device has the bandwidth of many cores, and each launch costs it microseconds. */
+static uint64_t local_piece(const dist_spec *spec)
 {
-    DIST_PIECES(dst, DIST_INSIDE_PIECE, at)
+    return spec->device ? 32 * DIST_INSIDE_PIECE : DIST_INSIDE_PIECE;
+}
+
+static void copy_pieces(dist_plan *plan, const dist_spec *spec, dist_slice dst, dist_slice src)
+{
+    const uint64_t piece = local_piece(spec);
+    DIST_PIECES(dst, piece, at)
     {
-        uint64_t size = dist_least(DIST_INSIDE_PIECE, dst.bytes - at);
+        uint64_t size = dist_least(piece, dst.bytes - at);
         dist_plan_copy(plan, dist_part(dst, at, size), dist_part(src, at, size));
     }
 }
 
 static void divide_pieces(dist_plan *plan, const dist_spec *spec, dist_slice data)
 {
-    DIST_PIECES(data, DIST_INSIDE_PIECE, at)
-    dist_plan_divide(plan, spec->type, dist_part(data, at, dist_least(DIST_INSIDE_PIECE, data.bytes - at)),
+    const uint64_t piece = local_piece(spec);
+    DIST_PIECES(data, piece, at)
+    dist_plan_divide(plan, spec->type, dist_part(data, at, dist_least(piece, data.bytes - at)),
                      spec->topology->ranks);
 }
 
@@ -74,7 +82,7 @@ static void emit_all_reduce(dist_plan *plan, const dist_spec *spec, operands o)
         return;
     }
     if (!spec->in_place)
-        copy_pieces(plan, o.output, o.input);
+        copy_pieces(plan, spec, o.output, o.input);
     dist_emit_all_reduce(plan, spec, o.output);
 }
 
@@ -90,7 +98,7 @@ static void emit_reduce_scatter(dist_plan *plan, const dist_spec *spec, operands
         dist_plan_native(plan, DIST_NATIVE_REDUCE_SCATTER, spec->type, spec->reduction, 0, spec->count,
                          result, o.input);
         if (spec->in_place)
-            copy_pieces(plan, o.output, result);
+            copy_pieces(plan, spec, o.output, result);
         if (spec->reduction == DIST_AVERAGE)
             divide_pieces(plan, spec, o.output);
     } else {
@@ -102,7 +110,7 @@ static void emit_all_gather(dist_plan *plan, const dist_spec *spec, operands o)
 {
     dist_slice mine = dist_part(o.output, (uint64_t)spec->rank * o.input.bytes, o.input.bytes);
     if (!spec->in_place)
-        copy_pieces(plan, mine, o.input);
+        copy_pieces(plan, spec, mine, o.input);
     if (spec->algo.kind == DIST_ALGO_MPI)
         dist_plan_native(plan, DIST_NATIVE_ALL_GATHER, spec->type, DIST_SUM, 0, spec->count, o.output, mine);
     else if (spec->algo.kind == DIST_ALGO_HIER)

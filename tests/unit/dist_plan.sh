@@ -132,6 +132,18 @@ is sites 2
 run all-reduce --ranks 1
 is bound null
 
+# On devices: the slow link is the bound as before, frames go through pinned memory, and NCCL does what is inside a site.
+run all-reduce --ranks 2,2 --algo hier --codec int8 --size 1M --bandwidth 1M
+bound=$(field bound)
+for device in --cuda --nccl; do
+    run all-reduce --ranks 2,2 --algo hier --codec int8 --size 1M --bandwidth 1M $device --verify --predict --print
+    is bound "$bound"
+    grep -q '^# buffer h:frames: scratch, pinned' "$work/table" || problem "$device: frames are not staged"
+done
+grep -q 'NATIVE team reduce-scatter' "$work/table" || problem '--nccl: no reduce-scatter of the team'
+grep -q 'h:inside' "$work/table" && problem '--nccl: something is staged inside the site'
+run all-reduce --ranks 3,1 --codec int8 --nccl --verify
+
 # Diagrams: well-formed, with what belongs in them and no scripts.
 draw() { # FLAG...
     "$plan" "$@" --svg "$work/svg" >"$work/table" || problem "$*: exit code $?"
@@ -257,7 +269,7 @@ fi
 "$plan" --help >"$work/help" || problem "--help: exit code $?"
 "$plan" pipeline --help | cmp - "$work/help" || problem 'pipeline --help is another'
 for flag in schedule stages microbatches times layers layer-memory latency bandwidth boundary stash memory memory-bytes write \
-    sites ranks algo codec size type inside-latency inside-bandwidth copy-rate reduce-rate codec-rate predict verify print \
+    sites ranks algo codec size type inside-latency inside-bandwidth copy-rate reduce-rate codec-rate cuda nccl predict verify print \
     json ops svg; do
     grep -q -e "--$flag\\b" "$work/help" || problem "--help does not name --$flag"
 done
