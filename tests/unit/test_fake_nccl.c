@@ -260,6 +260,25 @@ static void test_a_kernel_waits_for_its_peers(void **state)
     destroy(s);
 }
 
+/* Kernels of one communicator follow each other also on two streams. */
+static void test_two_streams_of_one_communicator(void **state)
+{
+    scene *s = create(2);
+    (void)state;
+    fake_nccl_set(FAKE_NCCL_RESIDENT, 2);
+    for (size_t i = 0; i < 30; i++)
+        for (int r = 0; r < 2; r++)
+            launched(s->comm[r],
+                     nccl.all_reduce(s->send[r] + 256 * i, s->receive[r] + 256 * i, 1 + i, FLOAT, SUM,
+                                     s->comm[r],
+                                     i % 2 ? s->other[r] : s->stream[r])); /* other counts would disagree */
+    all_end(s);
+    for (int r = 0; r < 2; r++)
+        assert_true(ends(s, r, s->other[r], 10));
+    fake_nccl_set(FAKE_NCCL_RESIDENT, 1);
+    destroy(s);
+}
+
 /* What is in progress is not yet on the stream, and nothing else may be called. */
 static void test_operations_in_progress(void **state)
 {
@@ -375,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_gather_and_broadcast),
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_a_kernel_waits_for_its_peers),
+        cmocka_unit_test(test_two_streams_of_one_communicator),
         cmocka_unit_test(test_operations_in_progress),
         cmocka_unit_test(test_one_kernel_on_a_device),
         cmocka_unit_test(test_events_order_inputs),
