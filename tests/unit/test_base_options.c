@@ -345,8 +345,8 @@ static void writing_shows_values_sources_and_warnings(void **state)
         lines += *c == '\n';
     assert_int_equal(lines, DIST_OPTIONS + 1);
     assert_non_null(strstr(text, "\nDIST_CODEC       int8             environment  between sites"));
-    assert_non_null(strstr(text, "\nDIST_TIMEOUT  60               default      seconds after"));
-    assert_non_null(strstr(text, "\nDIST_SITE     \"\"  "));
+    assert_non_null(strstr(text, "\nDIST_TIMEOUT     60               default      seconds after"));
+    assert_non_null(strstr(text, "\nDIST_SITE        \"\"  "));
     assert_non_null(strstr(text, "\nDIST_COEDC is not an option"));
     free(text);
     dist_options_end(&options);
