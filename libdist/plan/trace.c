@@ -16,10 +16,11 @@ typedef struct event {
     uint8_t lane;
 } event;
 
-/* Lanes of a rank in the picture. Messages overlap one another, so they are drawn as asynchronous events. */
-enum { LANE_PROGRAM, LANE_ARITHMETIC, LANE_INSIDE, LANE_ACROSS, LANES };
-static const char *const lane_names[LANES] = {"program", "encode, decode, reduce", "inside the site",
-                                              "between sites"};
+/* Lanes of a rank in the picture. What the device and the wires do overlaps, so it is drawn as asynchronous events. */
+enum { LANE_PROGRAM, LANE_ARITHMETIC, LANE_DEVICE, LANE_STAGING, LANE_INSIDE, LANE_ACROSS, LANES };
+static const char *const lane_names[LANES] = {"program",         "encode, decode, reduce",
+                                              "on the device",   "between device and host",
+                                              "inside the site", "between sites"};
 
 struct dist_trace {
     pthread_mutex_t lock;
@@ -60,15 +61,31 @@ static void add(dist_trace *trace, const event *one)
     pthread_mutex_unlock(&trace->lock);
 }
 
+static uint8_t lane_of(const dist_plan *plan, const dist_op *op)
+{
+    switch ((dist_op_kind)op->kind) {
+    case DIST_OP_CALL:
+        return LANE_PROGRAM;
+    case DIST_OP_SEND:
+    case DIST_OP_RECV:
+        return op->channel == DIST_CHANNEL_INSIDE || op->device ? LANE_INSIDE : LANE_ACROSS;
+    case DIST_OP_NATIVE:
+        return op->device ? LANE_INSIDE : LANE_ACROSS;
+    case DIST_OP_COPY:
+        if (dist_slice_on_device(plan, op->dst) != dist_slice_on_device(plan, op->src))
+            return LANE_STAGING;
+        break;
+    default:
+        break;
+    }
+    return dist_op_on_device(plan, op) ? LANE_DEVICE : LANE_ARITHMETIC;
+}
+
 void dist_trace_op(dist_trace *trace, const dist_plan *plan, uint32_t number, int64_t began, int64_t ended)
 {
     const dist_op *op = &plan->op[number];
-    event one = {.began = began, .ended = ended, .lane = LANE_ARITHMETIC};
-    bool message = op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV;
-    if (op->kind == DIST_OP_CALL)
-        one.lane = LANE_PROGRAM;
-    if (message || op->kind == DIST_OP_NATIVE)
-        one.lane = message && op->channel == DIST_CHANNEL_INSIDE ? LANE_INSIDE : LANE_ACROSS;
+    event one = {.began = began, .ended = ended, .lane = lane_of(plan, op)};
+    const bool message = op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV;
     if (message)
         snprintf(one.name, sizeof one.name, "%s %s %d, %" PRIu64 " B", dist_op_name((dist_op_kind)op->kind),
                  op->kind == DIST_OP_SEND ? "to" : "from", op->peer,
@@ -111,7 +128,7 @@ static void write_time(FILE *file, const char *key, int64_t ns)
 
 static void write_event(FILE *file, const event *one, int rank, int64_t origin, size_t id)
 {
-    bool asynchronous = one->lane == LANE_INSIDE || one->lane == LANE_ACROSS;
+    bool asynchronous = one->lane >= LANE_DEVICE;
     for (int half = 0; half < (asynchronous ? 2 : 1); half++) {
         fprintf(file, ",\n{\"name\":\"");
         write_text(file, one->name);

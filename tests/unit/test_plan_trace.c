@@ -240,7 +240,7 @@ static void test_ops(void **state)
     char *text = read_all();
     assert_true(is_json(text));
     assert_int_equal(
-        times(text, "\"name\":\"SEND to 1, 64 B\",\"cat\":\"inside the site\",\"pid\":0,\"tid\":2"), 2);
+        times(text, "\"name\":\"SEND to 1, 64 B\",\"cat\":\"inside the site\",\"pid\":0,\"tid\":4"), 2);
     assert_int_equal(times(text, "\"name\":\"RECV from 0, 64 B\",\"cat\":\"inside the site\",\"pid\":1"), 2);
     assert_int_equal(times(text, "\"ph\":\"b\",\"id\":\"1.0\"}"), 1);
     assert_int_equal(times(text, "\"ph\":\"e\",\"id\":\"1.0\"}"), 1);
