@@ -1,5 +1,5 @@
 # The fake CUDA and the fake NCCL, for tests that name them: DIST_CUDA_PLUGIN=..., DIST_NCCL=.... Programs know the paths as
-# FAKE_CUDA_PLUGIN and FAKE_NCCL_LIBRARY; scripts find them in tests/fake of the build folder.
+# FAKE_CUDA_PLUGIN, FAKE_NCCL_LIBRARY and FAKE_NCCL_OLD_LIBRARY; scripts find them in tests/fake of the build folder.
 set(fake_folder "${PROJECT_BINARY_DIR}/tests/fake")
 file(GLOB fake_nccl_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/fake_nccl*.c")
 file(GLOB fake_cuda_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/fake_*.c")
@@ -17,8 +17,10 @@ endfunction()
 
 dist_fake(fake_cuda ${fake_cuda_sources})
 set(fakes fake_cuda)
-if(fake_nccl_sources)
-    dist_fake(fake_nccl ${fake_nccl_sources})
-    target_link_libraries(fake_nccl PRIVATE fake_cuda)
-    list(APPEND fakes fake_nccl)
-endif()
+dist_fake(fake_nccl ${fake_nccl_sources})
+dist_fake(fake_nccl_old ${fake_nccl_sources})
+target_compile_definitions(fake_nccl_old PRIVATE FAKE_NCCL_OLD)
+foreach(fake fake_nccl fake_nccl_old)
+    target_link_libraries(${fake} PRIVATE fake_cuda)
+endforeach()
+list(APPEND fakes fake_nccl fake_nccl_old)

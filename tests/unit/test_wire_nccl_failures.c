@@ -48,7 +48,6 @@ static void test_real_library(void **state)
     assert_true(status == DIST_OK ? version >= 21800 : status == DIST_ERR_UNSUPPORTED);
 }
 
-#ifdef FAKE_NCCL_OLD_LIBRARY
 /* A library that lacks some symbols: what needs them is refused, all else works. */
 static void run_old(nccl_rank *s)
 {
@@ -80,7 +79,6 @@ static void test_missing_symbols(void **state)
     assert_int_equal(dist_nccl_available(FAKE_NCCL_OLD_LIBRARY, &version), DIST_OK);
     assert_int_equal(on_nccl_ranks(2, run_old, 10, false, NULL), 0);
 }
-#endif
 
 /* All of open with it: on a machine without a driver, or with one GPU for both ranks, it is refused on both. */
 static void run_real(nccl_rank *s)
@@ -372,9 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),
-#ifdef FAKE_NCCL_OLD_LIBRARY
         cmocka_unit_test(test_missing_symbols),
-#endif
         cmocka_unit_test(test_real_library),
         cmocka_unit_test(test_open_the_real_library),
         cmocka_unit_test(test_member_that_never_comes),
