@@ -80,7 +80,9 @@ static void end_all(dist_engine *engine)
     pthread_mutex_unlock(&engine->gate);
 }
 
-static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, int heard)
+/* `own`: what the other ranks are told. */
+static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, const char *own,
+                            int heard)
 {
     dist_wire *wire = engine->options.wire;
     const dist_topology *topology = engine->options.topology;
@@ -89,7 +91,7 @@ static void fail_and_listen(dist_engine *engine, dist_status status, const char 
         return;
     snprintf(engine->sentence, sizeof engine->sentence, "rank %d (%s): %s", wire->rank,
              topology->site[topology->place[wire->rank].site].name, sentence);
-    snprintf(note, sizeof note, "%s", sentence);
+    snprintf(note, sizeof note, "%s", own);
     wire->ops->tell(wire, note);
     listen(engine, engine->sentence, sizeof engine->sentence, heard);
     engine->failure = status;
@@ -102,7 +104,7 @@ void dist_engine_fail(dist_engine *engine, dist_status status, const char *sente
 {
     char copy[DIST_ERROR_MAX];
     snprintf(copy, sizeof copy, "%s", sentence);
-    fail_and_listen(engine, status, copy, 0);
+    fail_and_listen(engine, status, copy, copy, 0);
 }
 
 /* Another rank has failed: nothing that needs it will end, so there is no point in waiting for our own
@@ -119,7 +121,8 @@ static void hear_failure(dist_engine *engine)
     else
         snprintf(where, sizeof where, "preparing '%s'", engine->preparing);
     snprintf(sentence, sizeof sentence, "%s; given up because rank %d says: %s", where, from, note);
-    fail_and_listen(engine, DIST_ERR_TIMEOUT, sentence, 1);
+    fail_and_listen(engine, DIST_ERR_TIMEOUT, sentence, where,
+                    1); /* the rest they hear from where it comes from */
 }
 
 void dist_engine_check(dist_engine *engine, int64_t now)

@@ -11,22 +11,44 @@
 #include "harness.h"
 
 #define DEADLINE 1.0
-#define LINGER   4  /* seconds until every rank has seen its own deadline */
-#define STAY     13 /* longer than all that */
+#define STAY     13 /* seconds: longer than all deadlines and what they lead to */
 
 typedef struct failing_case {
     const char *name;
     int (*run)(void); /* 0: as it should be */
 } failing_case;
 
-/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave. The first
- * to leave takes all others with it, so each says it at once and leaves late. */
-static inline void failing_leave(int rank, int failed, unsigned linger)
+/* How many ranks have come to their end, by files in the folder that test_failures.sh made. */
+static inline int failing_ended(const char *folder, int ranks)
 {
+    char path[4096];
+    int ended = 0;
+    for (int r = 0; r < ranks; r++) {
+        snprintf(path, sizeof path, "%s/%d", folder, r);
+        ended += access(path, F_OK) == 0;
+    }
+    return ended;
+}
+
+/* A context that failed cannot be ended cleanly: say how it went, for test_failures.sh to count, and leave. The first
+ * to leave takes all others with it, so each waits until all have said it. */
+static inline void failing_leave(int rank, int ranks, int failed)
+{
+    const char *folder = getenv("FAILING_FOLDER");
+    const double until = MPI_Wtime() + STAY;
+    char path[4096];
     fprintf(stderr, "rank %d %s\n", rank, failed ? "FAILED" : "is content");
     fflush(stdout);
     fflush(stderr);
-    sleep(linger);
+    if (!folder)
+        folder = "/";
+    snprintf(path, sizeof path, "%s/%d", folder, rank);
+    FILE *file = fopen(path, "w");
+    if (file)
+        fclose(file);
+    while (failing_ended(folder, ranks) < ranks && MPI_Wtime() < until)
+        usleep(20000);
+    usleep(300000); /* mpirun has the words of all */
     _exit(failed);
 }
 
@@ -52,7 +74,7 @@ static inline int failing_main(int argc, char **argv, const failing_case *cases,
     MPI_Comm_size(MPI_COMM_WORLD, ranks);
     for (size_t i = 0; i < count; i++)
         if (strcmp(argv[1], cases[i].name) == 0)
-            failing_leave(*rank, cases[i].run(), LINGER);
+            failing_leave(*rank, *ranks, cases[i].run());
     return 2;
 }
 

@@ -1,6 +1,8 @@
 /* What goes wrong between ranks: every rank gets a status and a sentence that names it, within the deadline.
  * Each case runs in a process of its own, named by the argument, because a failed context ends the job. */
 /* ranks: 2 3 4 */
+#define _DEFAULT_SOURCE /* usleep */
+
 #include "failing.h"
 
 static int rank, ranks;
@@ -86,7 +88,7 @@ static int rank_that_stays_away(void)
         return 1;
     for (int i = 0; i < 3 && status == DIST_OK; i++) {
         if (i == 2 && rank == ranks - 1)
-            failing_leave(rank, 0, STAY);
+            failing_leave(rank, ranks, 0);
         began = MPI_Wtime();
         status = dist_all_reduce(context, DIST_IN_PLACE, data, 100000, DIST_FLOAT32, DIST_SUM, NULL);
     }
@@ -105,7 +107,7 @@ static int rank_that_never_prepares(void)
     if (!context)
         return 1;
     if (rank == ranks - 1)
-        failing_leave(rank, 0, STAY);
+        failing_leave(rank, ranks, 0);
     int failed =
         expect_timeout(dist_all_reduce(context, DIST_IN_PLACE, data, 4, DIST_FLOAT32, DIST_SUM, NULL), began,
                        "all-reduce of 4 float32");
@@ -170,7 +172,7 @@ static int rank_that_leaves_a_pipeline(void)
     if (!pipeline || dist_pipeline_step(pipeline) < 0)
         return 1;
     if (rank == ranks - 1)
-        failing_leave(rank, 0, STAY);
+        failing_leave(rank, ranks, 0);
     const double began = MPI_Wtime();
     int failed =
         expect_timeout(dist_pipeline_step(pipeline), began, rank == ranks - 2 ? "RECV B2.0" : "RECV B");

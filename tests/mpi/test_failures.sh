@@ -10,10 +10,14 @@ if [ ! -x "$programs/mpi_test_failures" ]; then
 fi
 ranks=4
 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 # expect PROGRAM CASE
 expect() {
     program=$programs/mpi_test_$1
     case=$2
+    export FAILING_FOLDER="$work/$1.$2"
+    mkdir "$FAILING_FOLDER"
     # mpirun complains of processes that did not finalize MPI: after a failure they must not
     output=$("$here/../mpirun.sh" $ranks "$program" $case 2>&1) || true
     content=$(printf '%s\n' "$output" | grep -c 'is content' || true)
