@@ -14,6 +14,7 @@
  *   FAKE_CUDA_FAIL=CALL:N:ERROR          the N-th call of that member of dist_cuda (or encode, decode) gives ERROR, and all later ones
  *   FAKE_CUDA_DROP_WAIT=N                the N-th stream_wait_event does nothing; all: each of them
  *   FAKE_CUDA_NO_VALUES=1                streams cannot wait for values
+ *   FAKE_CUDA_RANGES=1                   somebody listens to NVTX ranges
  */
 #ifndef DIST_TESTS_FAKE_CUDA_H
 #define DIST_TESTS_FAKE_CUDA_H
@@ -30,6 +31,8 @@ FAKE_API void *fake_cuda_bytes(const void *pointer);
 FAKE_API void fake_cuda_capture(void *stream, int capturing);
 /* An error that all later calls give, as after a kernel that went wrong; 0: as new. */
 FAKE_API void fake_cuda_break(int error);
+/* How many NVTX ranges have begun, and ended. */
+FAKE_API void fake_cuda_ranges(uint64_t *begun, uint64_t *ended);
 /* In the calling thread: which of several devices of this process it uses, where threads stand for ranks. */
 FAKE_API void fake_cuda_identity(uint8_t uuid[16]);
 

@@ -227,7 +227,13 @@ static void counts(dist_cuda_counts *counted)
 
 /* ---- ranges: they are counted, so that each has its end ---- */
 
-static uint64_t ranges_begun;
+static uint64_t ranges_begun, ranges_ended;
+
+void fake_cuda_ranges(uint64_t *begun, uint64_t *ended)
+{
+    *begun = __atomic_load_n(&ranges_begun, __ATOMIC_RELAXED);
+    *ended = __atomic_load_n(&ranges_ended, __ATOMIC_RELAXED);
+}
 
 static int ranges(void)
 {
@@ -245,6 +251,7 @@ static void range_end(uint64_t range)
 {
     if (range == 0 || range > __atomic_load_n(&ranges_begun, __ATOMIC_RELAXED))
         fake_die("a range ends that has not begun");
+    __atomic_add_fetch(&ranges_ended, 1, __ATOMIC_RELAXED);
 }
 
 const dist_cuda *dist_cuda_table(uint32_t version)

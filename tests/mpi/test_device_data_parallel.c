@@ -263,12 +263,43 @@ static void test_mistakes(void **state)
 
 /* ---- with the fake only ---- */
 
+static void *fake_function(const char *name)
+{
+    void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), name);
+    assert_non_null(symbol);
+    return symbol;
+}
+
 static void capture(void *stream, int capturing)
 {
-    void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), "fake_cuda_capture");
+    void *const symbol = fake_function("fake_cuda_capture");
     void (*call)(void *, int);
     memcpy(&call, &symbol, sizeof call);
     call(stream, capturing);
+}
+
+/* Each op has a range for a profiler, and each range its end. */
+static void test_ranges(void **state)
+{
+    uint64_t begun = 0, ended = 0, before = 0;
+    void (*count)(uint64_t *, uint64_t *);
+    twins t;
+    (void)state;
+    if (device_is_real())
+        skip();
+    void *const symbol = fake_function("fake_cuda_ranges");
+    memcpy(&count, &symbol, sizeof count);
+    device_set(DEVICE_SHARED);
+    setenv("FAKE_CUDA_RANGES", "1", 1);
+    count(&before, &ended);
+    assert_int_equal(before, ended);
+    open_twins(&t, ranks > 1 ? 2 : 1, "int8", true, false);
+    assert_int_equal(run(&t), 0);
+    close_twins(&t);
+    unsetenv("FAKE_CUDA_RANGES");
+    count(&begun, &ended);
+    assert_int_equal(begun, ended);
+    assert_true(ranks == 1 || begun > before);
 }
 
 static void test_capture_is_refused(void **state)
@@ -337,11 +368,15 @@ static void test_missing_events_are_found(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_averages),       cmocka_unit_test(test_the_host_never_waits),
-        cmocka_unit_test(test_state),          cmocka_unit_test(test_replicas),
-        cmocka_unit_test(test_mistakes),       cmocka_unit_test(test_capture_is_refused),
-        cmocka_unit_test(test_the_host_waits), cmocka_unit_test(test_missing_events_are_found)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_averages),
+                                       cmocka_unit_test(test_the_host_never_waits),
+                                       cmocka_unit_test(test_state),
+                                       cmocka_unit_test(test_replicas),
+                                       cmocka_unit_test(test_mistakes),
+                                       cmocka_unit_test(test_ranges),
+                                       cmocka_unit_test(test_capture_is_refused),
+                                       cmocka_unit_test(test_the_host_waits),
+                                       cmocka_unit_test(test_missing_events_are_found)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
         return 1;
