@@ -27,7 +27,7 @@
  * Any number of streams will do, up to 8 for the gradients of one bucket. The host may run ahead of the device by one step: the first
  * ready of a bucket waits for its average of the step before. What the device knows of only later, a lost peer, say, is the
  * status of the next call; streams that wait go on then, with gradients that mean nothing. Where the device cannot wait
- * for a word in memory, and with DIST_CUDA_WAIT=host, wait returns only when the averages are there.
+ * for a word in memory, with DIST_CUDA_WAIT=host and without a progress thread, wait returns only when the averages are there.
  *
  * CUDA knows nothing of what a stream waits for in that way: a call of the program's that waits for the whole device holds the
  * averages up if libdist needs the driver meanwhile. The loading of kernels at their first launch can be such a call: warm up

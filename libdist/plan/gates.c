@@ -97,7 +97,8 @@ static dist_status lead(dist_task *task, void *stream)
     DIST_TRY(check_stream(task, stream, "wait before the capture begins or after it has ended"));
     if (dist_task_outcome(task) != DIST_IN_PROGRESS)
         return dist_task_outcome(task);
-    if (!gpu->identity.stream_values)
+    if (!gpu->identity.stream_values ||
+        !task->engine->has_thread) /* nobody else would write the value */
         return dist_task_wait(task, 0);
     return judge(task, gpu->cuda->stream_wait_value(stream, task->on_device->word, task->runs),
                  "making a stream wait");

@@ -40,6 +40,7 @@ typedef struct fake_net {
     int spoils;            /* one bit of what this rank sends between sites changes on the way; -1: none */
     int breaks;            /* starting a message fails on this rank; -1: none */
     pthread_barrier_t all; /* for tests: all ranks */
+    void *(*place)(const void *buffer); /* where the bytes of device memory are; NULL: there is none */
 } fake_net;
 
 typedef struct fake_wire {
@@ -58,6 +59,11 @@ static inline bool fake_meet(const fake_request *a, const fake_request *b)
            a->message.tag == b->message.tag;
 }
 
+static inline void *fake_place(const fake_net *net, void *buffer)
+{
+    return net->place ? net->place(buffer) : buffer;
+}
+
 static inline void fake_post(fake_net *net, fake_request *request)
 {
     pthread_mutex_lock(&net->lock);
@@ -74,9 +80,10 @@ static inline void fake_post(fake_net *net, fake_request *request)
             uint64_t bytes = send->message.bytes;
             if (send->message.variable)
                 bytes = sizeof(dist_parcel) + ((const dist_parcel *)send->message.buffer)->bytes;
-            memcpy(receive->message.buffer, send->message.buffer, bytes);
+            char *const to = fake_place(net, receive->message.buffer);
+            memcpy(to, fake_place(net, send->message.buffer), bytes);
             if (send->from == net->spoils && send->message.channel == DIST_CHANNEL_ACROSS)
-                ((char *)receive->message.buffer)[send->message.bytes / 2] ^= 4;
+                to[send->message.bytes / 2] ^= 4;
             *link = other->next;
             request->state = other->state = FAKE_DONE;
             pthread_mutex_unlock(&net->lock);
