@@ -26,7 +26,7 @@ typedef struct dist_cuda_identity {
 /* Where a pointer points to. */
 enum { DIST_CUDA_AT_HOST, DIST_CUDA_AT_PINNED, DIST_CUDA_AT_DEVICE };
 
-/* Element types and reductions, numbered as dist_type and dist_reduction are. */
+/* Reductions as the plugin numbers them: an average is a sum that is divided. Element types are numbered as dist_type is. */
 enum { DIST_CUDA_SUM, DIST_CUDA_MIN, DIST_CUDA_MAX };
 
 /* How often each kind of call was made in this process. */

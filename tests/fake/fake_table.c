@@ -201,17 +201,19 @@ COUNTED(event_query, queries, (void *event), fake_event_query(event))
 COUNTED(synchronize, synchronizations, (void *stream), fake_synchronize(stream))
 
 /* What is given back is given back, also after an error. */
-#define GIVEN_BACK(name, call)                                                                               \
+#define GIVEN_BACK(name, call, waits)                                                                        \
     static int name(void *what)                                                                              \
     {                                                                                                        \
         FAKE_COUNT(allocations);                                                                             \
+        if (waits) /* in CUDA */                                                                             \
+            FAKE_COUNT(synchronizations);                                                                    \
         return call(what);                                                                                   \
     }
 
-GIVEN_BACK(release, fake_release)
-GIVEN_BACK(unpin, fake_unpin)
-GIVEN_BACK(stream_destroy, fake_stream_destroy)
-GIVEN_BACK(event_destroy, fake_event_destroy)
+GIVEN_BACK(release, fake_release, true)
+GIVEN_BACK(unpin, fake_unpin, true)
+GIVEN_BACK(stream_destroy, fake_stream_destroy, false)
+GIVEN_BACK(event_destroy, fake_event_destroy, false)
 
 static void counts(dist_cuda_counts *counted)
 {

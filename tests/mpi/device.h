@@ -1,5 +1,6 @@
-/* Device memory for the tests under mpirun: of the fake CUDA (tests/fake), or of a GPU where the environment has
- * DIST_TEST_GPU=1; then DIST_CUDA_PLUGIN names the real plugin.
+/* Device memory for the tests under mpirun: of the fake CUDA (tests/fake), or of GPUs where the environment has
+ * DIST_TEST_GPU; then DIST_CUDA_PLUGIN names the real plugin. With DIST_TEST_GPU=nccl ranks are to be connected by NCCL too:
+ * each has a GPU of its own, or NCCL takes several on one.
  */
 #ifndef DIST_TESTS_MPI_DEVICE_H
 #define DIST_TESTS_MPI_DEVICE_H
@@ -18,18 +19,29 @@ typedef enum device_kind {
 static inline bool device_is_real(void)
 {
     const char *gpu = getenv("DIST_TEST_GPU");
-    return gpu && strcmp(gpu, "1") == 0;
+    return gpu && *gpu;
 }
 
 /* Before a context is made. False where this machine cannot. */
 static inline bool device_set(device_kind kind)
 {
-    if (device_is_real())
-        return kind == DEVICE_SHARED;
+    if (device_is_real()) {
+        setenv("DIST_NCCL", kind == DEVICE_SHARED ? "off" : "auto", 1);
+        return kind == DEVICE_SHARED || strcmp(getenv("DIST_TEST_GPU"), "nccl") == 0;
+    }
     setenv("DIST_CUDA_PLUGIN", FAKE_CUDA_PLUGIN, 1);
     setenv("DIST_NCCL", FAKE_NCCL_LIBRARY, 1);
     setenv("FAKE_CUDA_SHARED", kind == DEVICE_SHARED ? "1" : "0", 1);
     return true;
+}
+
+/* Of several real devices each rank of a node takes its own. */
+static inline void device_select(const dist_cuda *cuda)
+{
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    int devices = 0;
+    if (device_is_real() && local && cuda->devices(&devices) == 0 && devices > 1)
+        cuda->select(atoi(local) % devices);
 }
 
 static inline const dist_cuda *device_table(void)
@@ -40,7 +52,10 @@ static inline const dist_cuda *device_table(void)
     memcpy(&table, &symbol, sizeof table);
     if (!symbol)
         print_error("DIST_CUDA_PLUGIN: %s\n", dlerror());
-    return symbol ? table(DIST_CUDA_VERSION) : NULL;
+    if (!symbol)
+        return NULL;
+    device_select(table(DIST_CUDA_VERSION));
+    return table(DIST_CUDA_VERSION);
 }
 
 #define assert_cuda(call) assert_int_equal((call), 0)
