@@ -36,6 +36,7 @@ static void call(dist_task *task, void *user)
         return;
     }
     task->phase[number] = DIST_PHASE_STARTED;
+    dist_engine_begin(engine, task, number);
     task->calling = true;
     pthread_mutex_unlock(&engine->drive);
     const int64_t began = dist_now();
@@ -54,8 +55,6 @@ static void call(dist_task *task, void *user)
         return;
     }
     task->stats.calls += ended - began;
-    if (engine->options.trace)
-        task->began[number] = began;
     if (!queued)
         dist_engine_complete(engine, task, number);
     else if (around_call(task, number, false) < 0)

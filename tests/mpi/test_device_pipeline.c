@@ -270,6 +270,28 @@ static void test_codecs(void **state)
     }
 }
 
+/* Each op has a range for a profiler, the program's functions too, and each range its end. */
+static void test_ranges(void **state)
+{
+    void (*count)(uint64_t *, uint64_t *);
+    uint64_t begun, ended, before;
+    (void)state;
+    if (device_is_real())
+        skip();
+    void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), "fake_cuda_ranges");
+    memcpy(&count, &symbol, sizeof count);
+    device_set(DEVICE_SHARED);
+    setenv("FAKE_CUDA_RANGES", "1", 1);
+    dist_context *context = open_context();
+    count(&before, &ended);
+    assert_int_equal(run(context, NULL, "1f1b", NULL, false), 0);
+    assert_dist(dist_finalize(context));
+    unsetenv("FAKE_CUDA_RANGES");
+    count(&begun, &ended);
+    assert_int_equal(begun, ended);
+    assert_true(begun - before >= (uint64_t)2 * STEPS * MICROBATCHES); /* forward and backward */
+}
+
 /* A test of these tests. */
 static void test_missing_events_are_found(void **state)
 {
@@ -294,6 +316,7 @@ static void test_missing_events_are_found(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_schedules), cmocka_unit_test(test_codecs),
+                                       cmocka_unit_test(test_ranges),
                                        cmocka_unit_test(test_missing_events_are_found)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
