@@ -15,6 +15,8 @@
 #include "devices.h"
 #include "discover.h"
 #include "wire/mpi.h"
+#include "wire/route.h"
+#include "wires.h"
 
 extern char **environ;
 
@@ -97,13 +99,16 @@ static dist_status start(dist_context *context, MPI_Comm communicator, const dis
     /* a rank whose options are bad goes on to the exchange, so that all ranks learn of it instead of waiting
      */
     dist_status mine = read_options(context, options);
-    DIST_TRY(dist_wire_mpi_open(&context->wire, communicator, DIST_CHANNELS));
+    dist_wire *mpi;
+    DIST_TRY(dist_wire_mpi_open(&mpi, communicator, DIST_CHANNELS));
+    DIST_TRY(dist_wire_route_create(&context->wire, mpi));
     context->log.rank = context->wire->rank;
     DIST_TRY(dist_discover(context, mine));
     say_warnings(context);
     dist_devices_find(context);
     DIST_TRY(start_engine(context));
-    return dist_discover_sites(context);
+    DIST_TRY(dist_discover_sites(context));
+    return dist_wires_open(context);
 }
 
 static void free_context(dist_context *context, bool failed)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "collective/measure.h"
 #include "wire/mpi.h"
+#include "wire/route.h"
 
 #define START_TIMEOUT 60.0 /* while the option that says otherwise may be what is wrong */
 
@@ -50,7 +51,7 @@ static dist_status introduce(dist_context *context, dist_status mine, introducti
     self->status = mine;
     if (mine < 0)
         snprintf(self->sentence, sizeof self->sentence, "%s", dist_last_error());
-    DIST_TRY(dist_wire_mpi_node(context->wire, &lowest));
+    DIST_TRY(dist_wire_mpi_node(dist_wire_route_first(context->wire), &lowest));
     self->record.node = lowest;
     return DIST_OK;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "collective/measure.h"
 #include "context_internal.h"
+#include "wires.h"
 
 #define STRING_OF(x) #x
 #define STRING(x)    STRING_OF(x)
@@ -108,7 +109,12 @@ dist_status dist_topology_print(const dist_context *context, FILE *file)
     DIST_CHECK_CONTEXT(context);
     if (!file)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_topology_print: the file is NULL");
+    char wires[512];
     dist_topology_write(context->topology, file);
+    if (context->topology->sites > 1) {
+        dist_wires_describe(context, wires, sizeof wires);
+        fprintf(file, "between sites: %s\n", wires);
+    }
     return DIST_OK;
 }
 

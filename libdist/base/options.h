@@ -37,6 +37,14 @@
       "auto: hand device memory to an MPI that says it takes it; off: never")                                \
     X(DIST_OPTION_CUDA_WAIT, "DIST_CUDA_WAIT", TEXT, "stream",                                               \
       "averages on devices: stream (the stream waits for them) or host (the call does)")                     \
+    X(DIST_OPTION_WIRE, "DIST_WIRE", WIRE, "auto", "between sites: auto, mpi or tcp")                        \
+    X(DIST_OPTION_STREAMS, "DIST_STREAMS", STREAMS, "auto",                                                  \
+      "tcp: connections of two ranks, 1 to 64, or auto")                                                     \
+    X(DIST_OPTION_IFACE, "DIST_IFACE", TEXT, "",                                                             \
+      "tcp: the interface or address to use; empty: any that connects")                                      \
+    X(DIST_OPTION_PORTS, "DIST_PORTS", PORTS, "0", "tcp: the port to listen on, or FIRST-LAST; 0: any")      \
+    X(DIST_OPTION_CONGESTION, "DIST_CONGESTION", TEXT, "",                                                   \
+      "tcp: congestion control, such as bbr; empty: the system's")                                           \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {
@@ -46,6 +54,9 @@ typedef enum dist_option {
         DIST_OPTIONS
 } dist_option;
 
+/* What DIST_WIRE may say, in the order of its words. */
+enum { DIST_WIRE_CHOICE_AUTO, DIST_WIRE_CHOICE_MPI, DIST_WIRE_CHOICE_TCP };
+
 typedef enum dist_option_source {
     DIST_FROM_DEFAULT,
     DIST_FROM_FILE,
@@ -54,8 +65,10 @@ typedef enum dist_option_source {
 } dist_option_source;
 
 typedef struct dist_option_value {
-    char *text;    /* owned; never NULL */
-    double number; /* SECONDS: seconds; BYTES: bytes; LOG, PROGRESS, SIMD: position in their list of words */
+    char *text; /* owned; never NULL */
+    double
+        number; /* SECONDS: seconds; BYTES: bytes; LOG, PROGRESS, SIMD, WIRE: position in their list of words; STREAMS: 0: auto;
+                      PORTS: the first * 65536 + the last */
     dist_option_source source;
 } dist_option_value;
 

@@ -9,6 +9,8 @@ static const char *const log_words[] = {"none", "error", "warn", "info", "debug"
 static const char *const progress_words[] = {"thread", "inline", NULL};
 static const char *const simd_words[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
 
+static const char *const wire_words[] = {"auto", "mpi", "tcp", NULL};
+
 static bool parse_word(const char *const *words, const char *text, double *number)
 {
     for (int i = 0; words[i]; i++) {
@@ -63,6 +65,40 @@ static bool parse_bytes(const char *text, double *number)
     return bytes <= 0x1p50; /* a pebibyte: far inside the exact integers */
 }
 
+/* Digits up to `end`, or to the end where it is NUL. */
+static bool parse_whole(const char *text, char end, long most, long *number)
+{
+    const size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 6 || text[digits] != end)
+        return false;
+    *number = 0;
+    for (size_t i = 0; i < digits; i++)
+        *number = *number * 10 + (text[i] - '0');
+    return *number <= most;
+}
+
+static bool parse_streams(const char *text, double *number)
+{
+    long streams = 0;
+    if (strcmp(text, "auto") != 0 && (!parse_whole(text, '\0', 64, &streams) || streams == 0))
+        return false;
+    *number = (double)streams;
+    return true;
+}
+
+static bool parse_ports(const char *text, double *number)
+{
+    const char *dash = strchr(text, '-');
+    long first, last;
+    if (!parse_whole(text, dash ? '-' : '\0', 65535, &first))
+        return false;
+    last = first;
+    if (dash && (!parse_whole(dash + 1, '\0', 65535, &last) || first == 0 || last < first))
+        return false;
+    *number = (double)(first * 65536 + last);
+    return true;
+}
+
 bool dist_option_parse(dist_option_kind kind, const char *text, double *number)
 {
     *number = 0;
@@ -75,6 +111,12 @@ bool dist_option_parse(dist_option_kind kind, const char *text, double *number)
         return parse_word(progress_words, text, number);
     case DIST_KIND_SIMD:
         return parse_word(simd_words, text, number);
+    case DIST_KIND_WIRE:
+        return parse_word(wire_words, text, number);
+    case DIST_KIND_STREAMS:
+        return parse_streams(text, number);
+    case DIST_KIND_PORTS:
+        return parse_ports(text, number);
     case DIST_KIND_SECONDS:
         return parse_seconds(text, number);
     case DIST_KIND_BYTES:
@@ -94,6 +136,12 @@ const char *dist_option_allowed(dist_option_kind kind)
         return "thread or inline";
     case DIST_KIND_SIMD:
         return "auto, scalar, avx2, avx512 or neon";
+    case DIST_KIND_WIRE:
+        return "auto, mpi or tcp";
+    case DIST_KIND_STREAMS:
+        return "auto or a whole number from 1 to 64";
+    case DIST_KIND_PORTS:
+        return "a port up to 65535, or two such as 5000-5063";
     case DIST_KIND_SECONDS:
         return "a positive number of seconds, such as 60 or 0.5";
     case DIST_KIND_BYTES:

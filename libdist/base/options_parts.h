@@ -13,7 +13,10 @@ typedef enum dist_option_kind {
     DIST_KIND_PROGRESS,
     DIST_KIND_SECONDS,
     DIST_KIND_BYTES,
-    DIST_KIND_SIMD
+    DIST_KIND_SIMD,
+    DIST_KIND_WIRE,
+    DIST_KIND_STREAMS,
+    DIST_KIND_PORTS
 } dist_option_kind;
 
 typedef struct dist_option_row {

@@ -75,8 +75,9 @@ static dist_status shortest(const probe *p, int a, int b, uint64_t bytes, int ti
     return status < 0 ? status : ended;
 }
 
-/* Every entry was measured by one rank and is zero on all others: the sum tells all. */
-static dist_status share(const probe *p, double *values, uint64_t count)
+/* The sum tells all. */
+dist_status dist_measure_share(dist_engine *engine, const dist_topology *topology, int rank, double *values,
+                               uint64_t count)
 {
     dist_plan *plan;
     dist_task *task;
@@ -85,10 +86,10 @@ static dist_status share(const probe *p, double *values, uint64_t count)
                       .type = DIST_FLOAT64,
                       .count = count,
                       .in_place = true,
-                      .topology = p->topology,
-                      .rank = p->rank};
+                      .topology = topology,
+                      .rank = rank};
     DIST_TRY(dist_collective_plan(&plan, &spec));
-    DIST_TRY(dist_task_create(&task, p->engine, plan, (void *[]){values}));
+    DIST_TRY(dist_task_create(&task, engine, plan, (void *[]){values}));
     dist_status status = dist_task_run(task), ended = dist_task_destroy(task);
     return status < 0 ? status : ended;
 }
@@ -111,7 +112,7 @@ dist_status dist_measure_nodes(dist_engine *engine, const dist_topology *topolog
             latency[a * nodes + b] = latency[b * nodes + a] = seconds / 2;
         }
     free(first);
-    return status < 0 ? status : share(&p, latency, (uint64_t)nodes * (uint64_t)nodes);
+    return status < 0 ? status : dist_measure_share(engine, topology, rank, latency, (uint64_t)nodes * (uint64_t)nodes);
 }
 
 static bool pair_of(const dist_topology *topology, int from, int to, int *a, int *b)
@@ -135,7 +136,7 @@ static dist_status time_pairs(const probe *p, uint64_t bytes, int times, const d
             if (pair_of(p->topology, from, to, &a, &b) && (!limit || limit[i] < QUICK))
                 DIST_TRY(shortest(p, a, b, bytes, times, &time[i]));
         }
-    return share(p, time, (uint64_t)sites * (uint64_t)sites);
+    return dist_measure_share(p->engine, p->topology, p->rank, time, (uint64_t)sites * (uint64_t)sites);
 }
 
 static double bandwidth(uint64_t bytes, double took, double latency)

@@ -12,4 +12,13 @@ dist_status dist_measure_nodes(dist_engine *engine, const dist_topology *topolog
  * topology->link, which it allocates. Collective; blocking. */
 dist_status dist_measure_links(dist_engine *engine, dist_topology *topology, int rank);
 
+/* The same between sites alone, quickly: within two seconds for round trips of 30 ms, by up to two others for each site, and zero
+ * for the pairs left out. link[sites * sites]. Collective; blocking. */
+dist_status dist_measure_sites(dist_engine *engine, const dist_topology *topology, int rank,
+                               bool latency_only, dist_link *link);
+
+/* Values that one rank each has, and that are zero on all others, to all ranks. Collective; blocking. */
+dist_status dist_measure_share(dist_engine *engine, const dist_topology *topology, int rank, double *values,
+                               uint64_t count);
+
 #endif

@@ -13,14 +13,16 @@
 #define CALLER_POLLS 16     /* looks at the wire before the first look at the clock, which costs as much */
 #define LONGEST_REST 100000 /* ns */
 
-void dist_engine_rest(int64_t idle, int64_t spin)
+void dist_engine_rest(const dist_engine *engine, int64_t idle, int64_t spin)
 {
+    dist_wire *wire = engine->options.wire;
     if (idle < spin) {
         sched_yield();
         return;
     }
     int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
-    nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+    if (!wire->ops->rest || !wire->ops->rest(wire, pause))
+        nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
 }
 
 static bool has_work(dist_engine *engine)
@@ -54,7 +56,7 @@ static void *progress(void *argument)
         if (moved)
             moved_at = now;
         else
-            dist_engine_rest(now - moved_at, DIST_THREAD_SPIN);
+            dist_engine_rest(engine, now - moved_at, DIST_THREAD_SPIN);
     }
     return NULL;
 }
@@ -248,7 +250,7 @@ static void drive_until(dist_task *task, int64_t until)
             idle_since = now;
         dist_engine_check(engine, now);
         pthread_mutex_unlock(&engine->drive);
-        dist_engine_rest(now - idle_since, DIST_CALLER_SPIN);
+        dist_engine_rest(engine, now - idle_since, DIST_CALLER_SPIN);
         pthread_mutex_lock(&engine->drive);
     }
     pthread_mutex_unlock(&engine->drive);

@@ -42,7 +42,8 @@ typedef struct dist_device_task {
     size_t ops;
     void *workspace;     /* of ENCODE, which are one after the other on their lane */
     uint64_t *nonfinite; /* pinned: a count for each ENCODE */
-    uint32_t *word;      /* pinned: the number of the last run that has ended, for streams that wait for it */
+    uint32_t *word;      /* the number of the last run that has ended, for streams that wait for it */
+    uint32_t led;        /* the last run for which a stream waits */
     void **shadow;       /* [buffers] host copies of STATE buffers, made when asked for */
     dist_gate gate[DIST_GATES_MOST];
     int gates;    /* of the coming or the current run, as far as they have not been seen open */
@@ -134,6 +135,9 @@ dist_status dist_device_warm(const dist_gpu *gpu, const dist_plan *plan);
 
 /* gates.c. Whether all streams that the run starts behind have come to that point. */
 dist_status dist_gates_open(dist_task *task, bool *open);
+/* Before device memory is freed, which CUDA may do only when all streams have come to their end: waits for the runs that streams of
+ * the program wait for, because to end they need a device that is not held up. */
+void dist_gates_await(dist_engine *engine);
 /* Lets streams go on that wait for the end of the run. From any thread. */
 void dist_device_task_announce(dist_task *task);
 
@@ -155,7 +159,7 @@ dist_status dist_task_express(dist_task *task);
 #define DIST_THREAD_SPIN 10000
 
 /* Gives the processor away, or sleeps, after `idle` nanoseconds with nothing to do. */
-void dist_engine_rest(int64_t idle, int64_t spin);
+void dist_engine_rest(const dist_engine *engine, int64_t idle, int64_t spin);
 
 /* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.
  * Holds drive. */

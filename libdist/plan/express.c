@@ -56,7 +56,7 @@ static dist_status wait_on(express *e, uint32_t op)
     e->engine->preparing = e->task->plan->label; /* so that another rank's failure is heard */
     dist_engine_check(e->engine, now);
     e->engine->preparing = NULL;
-    dist_engine_rest(now - e->waiting_since, DIST_CALLER_SPIN);
+    dist_engine_rest(e->engine, now - e->waiting_since, DIST_CALLER_SPIN);
     return dist_engine_status(e->engine);
 }
 

@@ -83,7 +83,7 @@ static void await_call(dist_task *task)
             idle_since = now;
         dist_engine_check(engine, now);
         pthread_mutex_unlock(&engine->drive);
-        dist_engine_rest(now - idle_since, DIST_CALLER_SPIN);
+        dist_engine_rest(engine, now - idle_since, DIST_CALLER_SPIN);
         pthread_mutex_lock(&engine->drive);
     }
 }

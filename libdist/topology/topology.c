@@ -150,6 +150,7 @@ void dist_topology_destroy(dist_topology *topology)
     dist_free(topology->site);
     dist_free(topology->members);
     dist_free(topology->link);
+    dist_free(topology->probed);
     dist_free(topology);
 }
 

@@ -77,6 +77,7 @@ typedef struct dist_patience {
 #define DIST_WIRE_SHORT 1024 /* bytes at most: such a message is sent at once, without asking the peer */
 typedef struct dist_wire_token {
     void *opaque[2];
+    dist_wire *wire; /* of a route: the one that the message took */
 } dist_wire_token;
 
 typedef struct dist_wire_ops {
@@ -113,6 +114,10 @@ typedef struct dist_wire_ops {
     /* Best effort, for diagnosis: a note to all other ranks, and the next note that came in (false: none). */
     void (*tell)(dist_wire *wire, const char note[DIST_NOTE_MAX]);
     bool (*hear)(dist_wire *wire, char note[DIST_NOTE_MAX], int *from);
+
+    /* Sleeps until something may have come, at most so long; from any thread, beside other calls. False: it did not sleep, as
+     * nothing would wake it. NULL: never does. */
+    bool (*rest)(dist_wire *wire, int64_t nanoseconds);
 
     /* Ends the wire. `failed`: leave requests that may never finish alone. */
     void (*close)(dist_wire *wire, bool failed);
