@@ -38,7 +38,8 @@ dist_status dist_engine_status(dist_engine *engine);
 dist_status dist_engine_locate(dist_engine *engine, const dist_topology *topology);
 double dist_engine_timeout(const dist_engine *engine);
 /* The device whose memory plans may have, and the wire that connects devices (or NULL); both stay the caller's and outlive the
- * engine's tasks. DIST_ERR_STATE when another is in use. */
+ * engine's tasks. After a failure the engine closes the wire as failed, which its owner may do again. DIST_ERR_STATE when
+ * another device is in use. */
 dist_status dist_engine_use_device(dist_engine *engine, const struct dist_gpu *gpu, dist_wire *device_wire);
 /* Of the job. */
 int dist_engine_ranks(const dist_engine *engine);

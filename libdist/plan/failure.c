@@ -80,6 +80,13 @@ static void end_all(dist_engine *engine)
     pthread_mutex_unlock(&engine->gate);
 }
 
+/* Kernels that wait for a lost rank would hold up whatever the program does with the device from now on. */
+static void stop_device_wire(dist_engine *engine)
+{
+    if (engine->device_wire)
+        engine->device_wire->ops->close(engine->device_wire, true);
+}
+
 /* `own`: what the other ranks are told. */
 static void fail_and_listen(dist_engine *engine, dist_status status, const char *sentence, const char *own,
                             int heard)
@@ -98,6 +105,7 @@ static void fail_and_listen(dist_engine *engine, dist_status status, const char 
     dist_log_write(engine->options.log, DIST_LOG_ERROR, "%s", engine->sentence);
     atomic_store_explicit(&engine->failed, true, memory_order_release);
     end_all(engine);
+    stop_device_wire(engine);
 }
 
 void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence)

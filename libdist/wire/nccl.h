@@ -19,7 +19,7 @@
  * turn.
  *
  * Close ends the communicators of all members together; with `failed` it aborts them and returns within seconds,
- * whatever NCCL does: a thread is left behind if it must be.
+ * whatever NCCL does: a thread is left behind if it must be. After that it may be called again.
  */
 #ifndef DIST_WIRE_NCCL_H
 #define DIST_WIRE_NCCL_H

@@ -149,12 +149,13 @@ void dist_nccl_free(dist_nccl_wire *wire, bool links)
 }
 
 /* Failed: kernels that wait for a lost peer are stopped; the wire's memory stays, for requests that are still the
- * caller's and for letters that may still come. */
+ * caller's and for letters that may still come. Again: nothing is left to be done. */
 void dist_nccl_close(dist_wire *base, bool failed)
 {
     dist_nccl_wire *wire = (dist_nccl_wire *)base;
     const bool parted = !failed && dist_nccl_part(wire, dist_deadline(PART_SECONDS));
     dist_nccl_end(wire, wire->comm, wire->comms, !parted, parted ? END_SECONDS : ABORT_SECONDS);
+    wire->comms = 0;
     if (parted)
         dist_nccl_free(wire, true);
 }

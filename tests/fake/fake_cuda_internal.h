@@ -37,6 +37,7 @@ int fake_stream_wait_value(void *stream, uint32_t *word, uint32_t value);
 int fake_stream_write_value(void *stream, uint32_t *word, uint32_t value);
 int fake_stream_capturing(void *stream, int *capturing);
 int fake_synchronize(void *stream);
+void fake_synchronize_all(void);
 int fake_event_create(void **event);
 int fake_event_destroy(void *event);
 int fake_event_record(void *event, void *stream);
@@ -45,6 +46,8 @@ int fake_event_query(void *event);
 /* fake_faults.c: the error that a call gives, 0: none. Counts calls by name. */
 int fake_fault(const char *call);
 bool fake_drops_wait(void);
+/* Where freeing waits: until all streams are idle, and calls that fake_fault knows do not begin meanwhile. */
+void fake_freeing(void);
 long fake_number(const char *variable, long otherwise);
 /* Ends the process with a sentence: a bug of the caller. */
 void fake_die(const char *sentence) __attribute__((noreturn));

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,21 @@ static int planned_fault(const char *call)
     return (int)strtol(end + 1, NULL, 10);
 }
 
+static int freeing; /* how many threads */
+
+void fake_freeing(void)
+{
+    if (!fake_number("FAKE_CUDA_FREE_WAITS", 0))
+        return;
+    __atomic_fetch_add(&freeing, 1, __ATOMIC_RELAXED);
+    fake_synchronize_all();
+    __atomic_fetch_sub(&freeing, 1, __ATOMIC_RELAXED);
+}
+
 int fake_fault(const char *call)
 {
+    while (__atomic_load_n(&freeing, __ATOMIC_RELAXED))
+        sched_yield();
     const int error = planned_fault(call);
     if (error)
         fake_cuda_break(error);

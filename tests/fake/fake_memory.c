@@ -78,6 +78,7 @@ static int take(void *address, bool device, block *taken)
 int fake_release(void *address)
 {
     block b;
+    fake_freeing();
     take(address, true, &b);
     munmap(b.bytes, b.mapped);
     munmap(b.address, b.mapped);

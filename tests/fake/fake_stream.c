@@ -23,6 +23,7 @@ typedef struct stream {
     node *first, *last;
     bool stop, busy, capturing;
     uint64_t random;
+    struct stream *next; /* of all that there are */
 } stream;
 
 typedef struct event {
@@ -31,6 +32,11 @@ typedef struct event {
     uint64_t recorded;   /* by the program */
     uint64_t done;       /* by streams: release; whoever waits for it: acquire */
 } event;
+
+static struct {
+    pthread_mutex_t lock;
+    stream *first;
+} streams = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void pause_for(uint64_t microseconds)
 {
@@ -85,9 +91,9 @@ static void *serve(void *argument)
 
 int fake_stream_create(void **out, int urgent)
 {
-    static uint64_t streams;
+    static uint64_t created;
     stream *s = calloc(1, sizeof *s);
-    const uint64_t number = __atomic_add_fetch(&streams, 1, __ATOMIC_RELAXED);
+    const uint64_t number = __atomic_add_fetch(&created, 1, __ATOMIC_RELAXED);
     (void)urgent;
     if (!s)
         return FAKE_INVALID_VALUE;
@@ -98,6 +104,10 @@ int fake_stream_create(void **out, int urgent)
     pthread_cond_init(&s->changed, NULL);
     if (pthread_create(&s->thread, NULL, serve, s) != 0)
         return FAKE_INVALID_VALUE;
+    pthread_mutex_lock(&streams.lock);
+    s->next = streams.first;
+    streams.first = s;
+    pthread_mutex_unlock(&streams.lock);
     *out = s;
     return 0;
 }
@@ -135,9 +145,35 @@ int fake_synchronize(void *given)
     return 0;
 }
 
+static bool all_idle(void)
+{
+    bool idle = true;
+    pthread_mutex_lock(&streams.lock);
+    for (stream *s = streams.first; s && idle; s = s->next) {
+        pthread_mutex_lock(&s->lock);
+        idle = !s->first && !s->busy;
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_unlock(&streams.lock);
+    return idle;
+}
+
+void fake_synchronize_all(void)
+{
+    while (!all_idle())
+        pause_for(20);
+}
+
 int fake_stream_destroy(void *given)
 {
     stream *s = stream_of(given);
+    pthread_mutex_lock(&streams.lock);
+    for (stream **link = &streams.first; *link; link = &(*link)->next)
+        if (*link == s) {
+            *link = s->next;
+            break;
+        }
+    pthread_mutex_unlock(&streams.lock);
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_broadcast(&s->changed);

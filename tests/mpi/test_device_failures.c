@@ -159,17 +159,22 @@ static int nccl_that_breaks(void)
            cuda->synchronize(m.stream) != 0;
 }
 
-/* One whose kernels never end, and that says nothing: only the deadline helps. */
+/* One whose kernels never end, and that says nothing: only the deadline helps. After it nothing is left on the device that the
+ * program would wait for when it frees its memory. */
 static int nccl_that_stands(void)
 {
     model m;
     double began = MPI_Wtime();
+    void *const memory = device_new(cuda, NULL, COUNT);
     setenv("FAKE_NCCL_LOSE", "1", 1);
     if (open_model(&m, DEVICE_NCCL))
         return 1;
     const dist_status status = steps(&m, 10, &began);
-    return failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "NATIVE team") ||
-           cuda->synchronize(m.stream) != 0;
+    if (failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "NATIVE team") ||
+        cuda->synchronize(m.stream) != 0)
+        return 1;
+    setenv("FAKE_CUDA_FREE_WAITS", "1", 1);
+    return cuda->release(memory) != 0;
 }
 
 static const failing_case cases[] = {
