@@ -46,6 +46,10 @@ dist_status dist_gpu_open(dist_gpu **out, const dist_cuda *cuda, const dist_code
     gpu->cuda = cuda;
     gpu->codec = codec;
     gpu->device = device;
+    if (!(gpu->words = calloc(1, sizeof *gpu->words))) {
+        free(gpu);
+        return dist_fail(DIST_ERR_MEMORY, "no memory for a CUDA device");
+    }
     const int before = dist_gpu_enter(gpu);
     const dist_status status = open_streams(gpu);
     dist_gpu_leave(gpu, before);
@@ -68,6 +72,8 @@ void dist_gpu_close(dist_gpu *gpu)
             gpu->cuda->stream_destroy(gpu->stream[lane]);
         }
     dist_gpu_leave(gpu, before);
+    free(gpu->words->word);
+    free(gpu->words);
     free(gpu);
 }
 
@@ -120,6 +126,37 @@ void dist_gpu_free(const dist_gpu *gpu, dist_memory memory, void *address)
     else
         gpu->cuda->unpin(address);
     dist_gpu_leave(gpu, before);
+}
+
+/* A line of a cache each: the host writes one while the device looks at others. */
+enum { WORDS_AT_ONCE = 64, WORD_STRIDE = 16 };
+
+static dist_status add_words(const dist_gpu *gpu)
+{
+    dist_gpu_words *words = gpu->words;
+    void *memory = NULL;
+    if (!dist_grow(&words->word, &words->capacity, words->all + WORDS_AT_ONCE, sizeof *words->word))
+        return dist_fail(DIST_ERR_MEMORY, "no memory for words of a CUDA device");
+    DIST_TRY(
+        dist_gpu_alloc(gpu, DIST_MEMORY_PINNED, WORDS_AT_ONCE * WORD_STRIDE * sizeof(uint32_t), &memory));
+    for (size_t w = WORDS_AT_ONCE; w-- > 0;)
+        words->word[words->count++] = (uint32_t *)memory + w * WORD_STRIDE;
+    words->all += WORDS_AT_ONCE;
+    return DIST_OK;
+}
+
+dist_status dist_gpu_take_word(const dist_gpu *gpu, uint32_t **word)
+{
+    if (gpu->words->count == 0)
+        DIST_TRY(add_words(gpu));
+    *word = gpu->words->word[--gpu->words->count];
+    return DIST_OK;
+}
+
+void dist_gpu_give_word(const dist_gpu *gpu, uint32_t *word)
+{
+    if (word)
+        gpu->words->word[gpu->words->count++] = word;
 }
 
 dist_status dist_gpu_copy_now(const dist_gpu *gpu, void *dst, const void *src, size_t bytes)

@@ -21,12 +21,19 @@ typedef enum dist_lane {
     DIST_LANES_ALL
 } dist_lane;
 
+/* Words in pinned memory that nobody has; room for all that there are. */
+typedef struct dist_gpu_words {
+    uint32_t **word;
+    size_t count, all, capacity;
+} dist_gpu_words;
+
 typedef struct dist_gpu {
     const dist_cuda *cuda;
     const dist_codec_cuda *codec;
     int device;
     dist_cuda_identity identity;
     void *stream[DIST_LANES];
+    dist_gpu_words *words;
 } dist_gpu;
 
 /* Takes the device into use: creates streams on it (and so its context). The tables are the plugin's and must outlive it. */
@@ -45,6 +52,11 @@ dist_status dist_gpu_check(const dist_gpu *gpu, int error, const char *what);
  * 0 bytes of device memory. May wait for the device. */
 dist_status dist_gpu_alloc(const dist_gpu *gpu, dist_memory memory, size_t bytes, void **out);
 void dist_gpu_free(const dist_gpu *gpu, dist_memory memory, void *address);
+
+/* A word for streams to wait for. It may be given back while streams of the program's have still to look at it: its memory stays
+ * until the process ends, and who gets it next counts on from where it is. */
+dist_status dist_gpu_take_word(const dist_gpu *gpu, uint32_t **word);
+void dist_gpu_give_word(const dist_gpu *gpu, uint32_t *word);
 
 /* Copies to or from device memory and waits for it: for what is done once, not in a step. */
 dist_status dist_gpu_copy_now(const dist_gpu *gpu, void *dst, const void *src, size_t bytes);

@@ -20,6 +20,13 @@ dist_status dist_gates_open(dist_task *task, bool *open)
     return DIST_OK;
 }
 
+void dist_gates_await(dist_engine *engine)
+{
+    for (dist_task *task = engine->live; task; task = task->next_live)
+        if (task->on_device && task->on_device->led == task->runs)
+            dist_task_wait(task, 0); /* its failure is the engine's */
+}
+
 /* The streams that wait look at the word themselves. */
 void dist_device_task_announce(dist_task *task)
 {
@@ -97,9 +104,9 @@ static dist_status lead(dist_task *task, void *stream)
     DIST_TRY(check_stream(task, stream, "wait before the capture begins or after it has ended"));
     if (dist_task_outcome(task) != DIST_IN_PROGRESS)
         return dist_task_outcome(task);
-    if (!gpu->identity.stream_values ||
-        !task->engine->has_thread) /* nobody else would write the value */
+    if (!gpu->identity.stream_values || !task->engine->has_thread) /* nobody else would write the value */
         return dist_task_wait(task, 0);
+    task->on_device->led = task->runs;
     return judge(task, gpu->cuda->stream_wait_value(stream, task->on_device->word, task->runs),
                  "making a stream wait");
 }

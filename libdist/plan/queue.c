@@ -108,15 +108,14 @@ dist_status dist_device_task_create(dist_task *task)
 {
     const dist_gpu *gpu = task->engine->gpu;
     const size_t ops = task->plan->ops ? task->plan->ops : 1;
-    void *word = NULL;
     if (gpu && gpu->cuda->ranges() && !(task->range = calloc(ops, sizeof *task->range)))
         return dist_fail(DIST_ERR_MEMORY, "no memory for the ranges of %zu ops", ops);
     if (!has_device_memory(task->plan))
         return DIST_OK;
     if (!(task->on_device = calloc(1, sizeof *task->on_device)) || !find_ops(task))
         return dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops of a device", task->plan->label, ops);
-    DIST_TRY(dist_gpu_alloc(gpu, DIST_MEMORY_PINNED, sizeof *task->on_device->word, &word));
-    task->on_device->word = word;
+    DIST_TRY(dist_gpu_take_word(gpu, &task->on_device->word));
+    task->runs = task->on_device->led = *task->on_device->word;
     DIST_TRY(make_workspace(task));
     DIST_TRY(dist_device_warm(gpu, task->plan));
     return make_events(task);
@@ -129,6 +128,7 @@ void dist_device_task_destroy(dist_task *task)
     free(task->range);
     if (!t)
         return;
+    dist_gates_await(task->engine);
     const int before = dist_gpu_enter(gpu);
     for (size_t d = 0; d < t->ops; d++)
         if (t->op[d].event)
@@ -141,7 +141,7 @@ void dist_device_task_destroy(dist_task *task)
         dist_free(t->shadow[b]);
     dist_gpu_free(gpu, DIST_MEMORY_CUDA, t->workspace);
     dist_gpu_free(gpu, DIST_MEMORY_PINNED, t->nonfinite);
-    dist_gpu_free(gpu, DIST_MEMORY_PINNED, t->word);
+    dist_gpu_give_word(gpu, t->word);
     free(t->shadow);
     free(t->of);
     free(t->op);

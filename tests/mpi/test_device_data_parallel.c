@@ -324,6 +324,27 @@ static void test_capture_is_refused(void **state)
     close_twins(&t);
 }
 
+/* What a stream waits for may still be under way when all is freed, and CUDA may wait for all streams when it frees. */
+static void test_the_end_comes_at_once(void **state)
+{
+    twins t;
+    (void)state;
+    if (device_is_real())
+        skip();
+    device_set(DEVICE_SHARED);
+    setenv("FAKE_CUDA_FREE_WAITS", "1", 1);
+    setenv("FAKE_CUDA_DELAY_US", "3000", 1);
+    for (int again = 0; again < 3; again++) {
+        open_twins(&t, ranks > 1 ? 2 : 1, "int8", again % 2, false);
+        for (size_t i = PARAMETERS; i-- > 0;)
+            assert_dist(dist_data_parallel_ready(t.device, i, t.stream[1]));
+        assert_dist(dist_data_parallel_wait(t.device, t.stream[0]));
+        close_twins(&t);
+    }
+    unsetenv("FAKE_CUDA_DELAY_US");
+    unsetenv("FAKE_CUDA_FREE_WAITS");
+}
+
 /* The host waits where streams cannot, and where it is asked to. */
 static void test_the_host_waits(void **state)
 {
@@ -376,6 +397,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_ranges),
                                        cmocka_unit_test(test_capture_is_refused),
                                        cmocka_unit_test(test_the_host_waits),
+                                       cmocka_unit_test(test_the_end_comes_at_once),
                                        cmocka_unit_test(test_missing_events_are_found)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
