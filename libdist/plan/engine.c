@@ -48,6 +48,8 @@ static void *progress(void *argument)
     int64_t moved_at = dist_now();
     while (await_work(engine)) {
         pthread_mutex_lock(&engine->drive);
+        if (engine->gpu) /* for good: to go back to the first device would make a context there */
+            dist_gpu_enter(engine->gpu);
         bool moved = dist_engine_pass(engine);
         int64_t now = dist_now();
         if (!moved)

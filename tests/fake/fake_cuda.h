@@ -7,6 +7,9 @@
  * done), also in the eyes of the thread sanitizer. A use of freed memory (also by
  * work that is still queued: freeing waits for nothing here), or of a destroyed stream or event, ends the process.
  *
+ * With several devices, streams, events and memory belong to the one that is the calling thread's when they are made. A kernel on a
+ * stream of another, or an event of another on a stream, is refused.
+ *
  * Environment, read when first used:
  *   FAKE_CUDA_SEED, FAKE_CUDA_DELAY_US   of the random delays; the longest (200)
  *   FAKE_CUDA_DEVICES                    how many there are (1); -1: counting them fails, as without a driver
@@ -34,6 +37,8 @@ FAKE_API void fake_cuda_capture(void *stream, int capturing);
 FAKE_API void fake_cuda_break(int error);
 /* How many NVTX ranges have begun, and ended. */
 FAKE_API void fake_cuda_ranges(uint64_t *begun, uint64_t *ended);
+/* How often a thread of this process has made the device its own, which in CUDA makes a context on it. */
+FAKE_API uint64_t fake_cuda_selected(int device);
 /* In the calling thread: which of several devices of this process it uses, where threads stand for ranks. */
 FAKE_API void fake_cuda_identity(uint8_t uuid[16]);
 

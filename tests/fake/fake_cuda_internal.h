@@ -9,7 +9,16 @@
 #include "kernels/codec_cuda.h"
 #include "kernels/device_cuda.h"
 
-enum { FAKE_ILLEGAL_ADDRESS = 700, FAKE_INVALID_VALUE = 1, FAKE_NO_DRIVER = 35, FAKE_CAPTURING = 900 };
+enum {
+    FAKE_INVALID_VALUE = 1,
+    FAKE_NO_DRIVER = 35,
+    FAKE_INVALID_HANDLE = 400,
+    FAKE_ILLEGAL_ADDRESS = 700,
+    FAKE_CAPTURING = 900
+};
+
+/* fake_table.c: the calling thread's. */
+int fake_device(void);
 
 /* fake_memory.c */
 int fake_allocate(void **memory, uint64_t bytes);
@@ -36,6 +45,8 @@ int fake_stream_wait_event(void *stream, void *event);
 int fake_stream_wait_value(void *stream, uint32_t *word, uint32_t value);
 int fake_stream_write_value(void *stream, uint32_t *word, uint32_t value);
 int fake_stream_capturing(void *stream, int *capturing);
+/* Whether it is the calling thread's device that it belongs to, as for a kernel it has to be. */
+bool fake_stream_is_here(void *stream);
 int fake_synchronize(void *stream);
 void fake_synchronize_all(void);
 int fake_event_create(void **event);

@@ -15,6 +15,7 @@ typedef struct block {
     uint64_t size;         /* as asked for */
     uint64_t mapped;
     bool device;
+    int number; /* of the device */
 } block;
 
 static struct {
@@ -60,7 +61,7 @@ int fake_allocate(void **out, uint64_t bytes)
         return FAKE_INVALID_VALUE;
     memset(inside, 0xa5, mapped); /* nobody may count on zeros */
     *out = outside;
-    return add((block){outside, inside, bytes, mapped, true});
+    return add((block){outside, inside, bytes, mapped, true, fake_device()});
 }
 
 static int take(void *address, bool device, block *taken)
@@ -92,7 +93,7 @@ int fake_pin(void **out, uint64_t bytes)
     if (!made)
         return FAKE_INVALID_VALUE;
     *out = made;
-    return add((block){made, made, bytes, mapped, false});
+    return add((block){made, made, bytes, mapped, false, fake_device()});
 }
 
 int fake_unpin(void *address)
@@ -108,7 +109,7 @@ int fake_locate(const void *pointer, int *where, int *device)
     pthread_mutex_lock(&memory.lock);
     const block *b = block_of(pointer);
     *where = !b ? DIST_CUDA_AT_HOST : b->device ? DIST_CUDA_AT_DEVICE : DIST_CUDA_AT_PINNED;
-    *device = b ? 0 : -1;
+    *device = b ? b->number : -1;
     pthread_mutex_unlock(&memory.lock);
     return 0;
 }

@@ -21,6 +21,7 @@ typedef struct stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     node *first, *last;
+    int device;
     bool stop, busy, capturing;
     uint64_t random;
     struct stream *next; /* of all that there are */
@@ -28,6 +29,7 @@ typedef struct stream {
 
 typedef struct event {
     unsigned alive;
+    int device;
     struct event *older; /* of all that ever were: a stream may still come to one that is destroyed */
     uint64_t recorded;   /* by the program */
     uint64_t done;       /* by streams: release; whoever waits for it: acquire */
@@ -98,6 +100,7 @@ int fake_stream_create(void **out, int urgent)
     if (!s)
         return FAKE_INVALID_VALUE;
     s->alive = ALIVE;
+    s->device = fake_device();
     s->random =
         ((uint64_t)fake_number("FAKE_CUDA_SEED", 1) * 0x9e3779b97f4a7c15u + number) * 0xbf58476d1ce4e5b9u | 1;
     pthread_mutex_init(&s->lock, NULL);
@@ -133,6 +136,12 @@ static stream *stream_of(void *given)
     if (s->alive != ALIVE)
         fake_die("a stream is used that is not there");
     return s;
+}
+
+/* There is one default stream for all devices. */
+bool fake_stream_is_here(void *given)
+{
+    return !given || stream_of(given)->device == fake_device();
 }
 
 int fake_synchronize(void *given)
@@ -257,6 +266,7 @@ int fake_event_create(void **out)
     if (!e)
         return FAKE_INVALID_VALUE;
     e->alive = ALIVE;
+    e->device = fake_device();
     e->older = __atomic_load_n(&newest, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(&newest, &e->older, e, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         continue;
@@ -282,6 +292,8 @@ static void run_record(const fake_work *w)
 int fake_event_record(void *given, void *on)
 {
     event *e = event_of(given);
+    if (on && stream_of(on)->device != e->device)
+        return FAKE_INVALID_HANDLE;
     const uint64_t number = __atomic_add_fetch(&e->recorded, 1, __ATOMIC_RELAXED);
     return fake_queue(on, &(fake_work){.run = run_record, .a = e, .n = number});
 }

@@ -80,10 +80,26 @@ static int current(int *device)
     return 0;
 }
 
+enum { DEVICES_MOST = 64 };
+static uint64_t selected[DEVICES_MOST];
+
 static int use(int device)
 {
+    if (device < 0 || device >= DEVICES_MOST)
+        return 101;
+    __atomic_fetch_add(&selected[device], 1, __ATOMIC_RELAXED);
     device_in_use = device;
     return 0;
+}
+
+uint64_t fake_cuda_selected(int device)
+{
+    return __atomic_load_n(&selected[device], __ATOMIC_RELAXED);
+}
+
+int fake_device(void)
+{
+    return device_in_use;
 }
 
 /* ---- work ---- */
@@ -155,6 +171,8 @@ static int reduce(uint32_t type, uint32_t reduction, void *dst, const void *src,
     FAKE_COUNT(kernels);
     if (error || count == 0 || !to || !from)
         return error;
+    if (!fake_stream_is_here(stream))
+        return FAKE_INVALID_HANDLE;
     return fake_queue(
         stream, &(fake_work){
                     .run = run_reduce, .a = to, .b = from, .n = count, .m = type | (uint64_t)reduction << 8});
@@ -172,6 +190,8 @@ static int divide(uint32_t type, void *data, uint64_t count, int divisor, void *
     FAKE_COUNT(kernels);
     if (error || count == 0 || !to)
         return error;
+    if (!fake_stream_is_here(stream))
+        return FAKE_INVALID_HANDLE;
     return fake_queue(
         stream,
         &(fake_work){.run = run_divide, .a = to, .n = count, .m = type | (uint64_t)(unsigned)divisor << 8});

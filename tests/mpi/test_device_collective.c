@@ -1,8 +1,9 @@
 /* Collectives of device memory: the bits of host memory, whatever the sites, the algorithm, the codec and the way in. */
 /* ranks: 1 2 4 */
-#define _POSIX_C_SOURCE 200809L /* setenv */
+#define _DEFAULT_SOURCE /* setenv, usleep */
 
 #include <math.h>
+#include <unistd.h>
 
 #include "device.h"
 
@@ -165,10 +166,63 @@ static void test_nan(void **state)
     }
 }
 
+static uint64_t selected(int device)
+{
+    void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), "fake_cuda_selected");
+    uint64_t (*call)(int);
+    memcpy(&call, &symbol, sizeof call);
+    return call(device);
+}
+
+/* A rank that has the second device: nobody makes a context on the first, and a thread finds its own as it was. */
+static void test_second_device(void **state)
+{
+    int current = -1;
+    (void)state;
+    if (device_is_real())
+        skip();
+    setenv("FAKE_CUDA_DEVICES", "2", 1);
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL; kind++) {
+        device_set((device_kind)kind);
+        assert_cuda(cuda->select(1));
+        const uint64_t before = selected(0);
+        trial t = {.context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT),
+                   .algo = "hier",
+                   .codec = "none",
+                   .exact = true};
+        assert_non_null(t.context);
+        all_reduce(&t, 300001, true);
+        float *const device = device_new(cuda, NULL, 4000);
+        assert_cuda(cuda->zero(device, 4000, NULL));
+        dist_request *request = NULL;
+        assert_dist(dist_all_reduce_init(t.context, DIST_IN_PLACE, device, 1000, DIST_FLOAT32, DIST_SUM, NULL,
+                                         &request));
+        for (int again = 0; again < 5; again++) {
+            dist_status status = dist_request_post(request);
+            while (status >= 0 && (status = dist_request_test(request)) == DIST_IN_PROGRESS)
+                usleep(100); /* the progress thread does all */
+            assert_int_equal(status, DIST_OK);
+        }
+        assert_true(selected(0) == before);
+        assert_cuda(cuda->select(0));
+        assert_dist(dist_request_post(request));
+        assert_dist(dist_request_wait(request, 0));
+        assert_dist(dist_request_destroy(request));
+        assert_cuda(cuda->current(&current));
+        assert_int_equal(current, 0);
+        assert_dist(dist_finalize(t.context));
+        assert_cuda(cuda->current(&current));
+        assert_int_equal(current, 0);
+        cuda->release(device);
+    }
+    unsetenv("FAKE_CUDA_DEVICES");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_algorithms), cmocka_unit_test(test_codecs),
-                                       cmocka_unit_test(test_other_collectives), cmocka_unit_test(test_nan)};
+                                       cmocka_unit_test(test_other_collectives), cmocka_unit_test(test_nan),
+                                       cmocka_unit_test(test_second_device)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
         return 1;
