@@ -297,11 +297,12 @@ static void begin_step(dist_data_parallel *dp)
         dp->bucket[b].dense -= dp->bucket[b].dense > 0;
 }
 
-/* Counts what of the last step has ended. */
+/* Counts what of the last step has ended. A bucket of which nothing is missing has begun again since. */
 static void count_ended(dist_data_parallel *dp)
 {
     for (size_t b = 0; b < dp->buckets && dp->uncounted > 0; b++)
-        if (dp->bucket[b].begun && dist_task_test(dp->bucket[b].begun) == DIST_OK)
+        if (dp->bucket[b].begun && dp->bucket[b].missing > 0 &&
+            dist_task_test(dp->bucket[b].begun) == DIST_OK)
             count_bucket(dp, b);
 }
 

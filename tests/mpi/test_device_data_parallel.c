@@ -1,6 +1,8 @@
 /* Data parallel with gradients in device memory: the bits of host memory, in the order of streams, and a host that never waits. */
 /* ranks: 1 2 4 */
-#define _POSIX_C_SOURCE 200809L /* setenv */
+#define _DEFAULT_SOURCE /* setenv, usleep */
+
+#include <unistd.h>
 
 #include "device.h"
 
@@ -185,6 +187,34 @@ static void test_the_host_never_waits(void **state)
         assert_true(after.records > before.records && after.copies > before.copies);
         close_twins(&t);
     }
+}
+
+/* Figures that are asked for in mid-step are those of the step before, whatever of the new one has ended. */
+static void test_figures_in_mid_step(void **state)
+{
+    twins t;
+    dist_data_parallel_stats first, second;
+    (void)state;
+    device_set(DEVICE_SHARED);
+    open_twins(&t, ranks > 1 ? 2 : 1, "int8", true, false);
+    assert_dist(queue_step(&t, 0));
+    assert_cuda(cuda->synchronize(t.stream[0]));
+    assert_dist(dist_data_parallel_stats_get(t.device, &first));
+    assert_true(first.buckets > 1);
+    assert_dist(queue_step(&t, 1));
+    assert_cuda(cuda->synchronize(t.stream[0]));
+    assert_dist(dist_data_parallel_ready(t.device, PARAMETERS - 1, t.stream[0])); /* a bucket of its own */
+    usleep(20000);
+    assert_dist(dist_data_parallel_stats_get(t.device, &second));
+    assert_int_equal(first.steps, 1);
+    assert_int_equal(second.steps, 2);
+    assert_int_equal(first.bytes_inside, second.bytes_inside);
+    assert_int_equal(first.bytes_across, second.bytes_across);
+    for (size_t i = 0; i + 1 < PARAMETERS; i++)
+        assert_dist(dist_data_parallel_ready(t.device, i, t.stream[0]));
+    assert_dist(dist_data_parallel_wait(t.device, t.stream[0]));
+    assert_cuda(cuda->synchronize(t.stream[0]));
+    close_twins(&t);
 }
 
 /* Feedback goes on from a checkpoint as if nothing had been. */
@@ -391,6 +421,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_averages),
                                        cmocka_unit_test(test_the_host_never_waits),
+                                       cmocka_unit_test(test_figures_in_mid_step),
                                        cmocka_unit_test(test_state),
                                        cmocka_unit_test(test_replicas),
                                        cmocka_unit_test(test_mistakes),
