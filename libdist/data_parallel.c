@@ -84,10 +84,9 @@ static dist_status use_memory(dist_context *context, const dist_parameter *param
     setup->memory = wanted == DIST_MEMORY_PINNED ? DIST_MEMORY_PINNED : found.memory;
     if (found.memory != DIST_MEMORY_CUDA)
         return DIST_OK;
-    if (!context->cuda)
-        return dist_cuda_available();
-    if (found.device < 0 && context->cuda->current(&found.device) != 0)
+    if (found.device < 0 && context->cuda && context->cuda->current(&found.device) != 0)
         return dist_fail(DIST_ERR_CUDA, "the thread has no current CUDA device; call cudaSetDevice");
+    /* also where there is none: the others must hear of it */
     DIST_TRY(dist_devices_use(context, found.device));
     dist_devices_spec(context, &setup->spec);
     setup->gpu = context->gpu;

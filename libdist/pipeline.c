@@ -84,7 +84,7 @@ static dist_status codec_of(const dist_context *context, const dist_pipeline_opt
 static dist_status use_memory(dist_context *context, const dist_pipeline_options *o,
                               dist_pipeline_setup *setup)
 {
-    int device;
+    int device = -1;
     if ((unsigned)o->memory > DIST_MEMORY_CUDA)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_pipeline_options: memory is %d, which is not a dist_memory",
                          (int)o->memory);
@@ -93,10 +93,9 @@ static dist_status use_memory(dist_context *context, const dist_pipeline_options
                          "dist_pipeline_options: a stream was given, but the boundaries are in host memory");
     if (o->memory != DIST_MEMORY_CUDA)
         return DIST_OK;
-    if (!context->cuda)
-        return dist_cuda_available();
-    if (context->cuda->current(&device) != 0)
+    if (context->cuda && context->cuda->current(&device) != 0)
         return dist_fail(DIST_ERR_CUDA, "the thread has no current CUDA device; call cudaSetDevice");
+    /* also where there is none: the others must hear of it */
     DIST_TRY(dist_devices_use(context, device));
     setup->gpu = context->gpu;
     setup->nccl = context->device_wire;

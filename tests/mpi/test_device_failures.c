@@ -130,6 +130,13 @@ static int stream_that_stands(void)
     return failing_expect(rank, status, DIST_ERR_TIMEOUT, began, "waits for the program's streams");
 }
 
+static dist_status never_called(void *user, dist_pipeline_call *call)
+{
+    (void)user;
+    (void)call;
+    return DIST_ERR_STATE;
+}
+
 /* The streams of the others go on, with gradients that mean nothing. */
 static int rank_that_stays_away(void)
 {
@@ -145,6 +152,35 @@ static int rank_that_stays_away(void)
     failed |= dist_data_parallel_ready(m.dp, 0, m.stream) >= 0; /* every call says so from now on */
     dist_data_parallel_destroy(m.dp);
     dist_finalize(m.context);
+    return failed;
+}
+
+/* One rank has no device: all are told at once, and the context goes on. */
+static int rank_without_device(void)
+{
+    dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    dist_pipeline_options pipeline = DIST_PIPELINE_OPTIONS_INIT;
+    const dist_parameter parameter = {.name = "p", .count = COUNT, .type = DIST_FLOAT32};
+    dist_data_parallel *dp = NULL;
+    dist_pipeline *pp = NULL;
+    double sum = 1, began;
+    char word[64];
+    options.memory = pipeline.memory = DIST_MEMORY_CUDA;
+    pipeline.microbatches = 1;
+    pipeline.boundary_count = 1;
+    pipeline.forward = pipeline.backward_input = never_called;
+    snprintf(word, sizeof word, "rank %d cannot use its device: CUDA is switched off", ranks - 1);
+    if (rank == ranks - 1)
+        setenv("DIST_CUDA", "off", 1);
+    dist_context *context = open_context();
+    if (!context)
+        return 1;
+    began = MPI_Wtime();
+    int failed = failing_expect(rank, dist_data_parallel_create(context, &parameter, 1, &options, &dp),
+                                DIST_ERR_UNSUPPORTED, began, word);
+    failed |= failing_expect(rank, dist_pipeline_create(context, &pipeline, &pp), DIST_ERR_UNSUPPORTED, began,
+                             word);
+    failed |= dist_reduce_scalars(context, &sum, 1, DIST_SUM) != DIST_OK || sum != ranks;
     return failed;
 }
 
@@ -181,6 +217,7 @@ static const failing_case cases[] = {
     {"copy-fails", copy_that_fails},       {"kernel-fails", kernel_that_fails},
     {"stream-stands", stream_that_stands}, {"stays-away", rank_that_stays_away},
     {"nccl-breaks", nccl_that_breaks},     {"nccl-stands", nccl_that_stands},
+    {"no-device", rank_without_device},
 };
 
 int main(int argc, char **argv)

@@ -32,7 +32,7 @@ expect() {
 for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage; do
     expect failures $case
 done
-for case in copy-fails kernel-fails stream-stands stays-away nccl-breaks nccl-stands; do
+for case in copy-fails kernel-fails stream-stands stays-away nccl-breaks nccl-stands no-device; do
     expect device_failures $case
 done
 begin=$(date +%s)
