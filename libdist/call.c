@@ -249,12 +249,23 @@ static dist_status run_new(dist_context *context, const dist_call *c)
     return run_behind(entry->task, c);
 }
 
+/* Memory that was freed may have come back elsewhere at the same address. */
+static bool same_memory(const dist_context *context, const dist_cached *entry, const dist_call *c)
+{
+    const void *other = c->send && c->send != DIST_IN_PLACE ? c->send : c->receive;
+    if (!context->cuda || c->count == 0)
+        return true;
+    return (dist_locate(context, c->receive).memory == DIST_MEMORY_CUDA) == entry->spec.device &&
+           (other == c->receive ||
+            (dist_locate(context, other).memory == DIST_MEMORY_CUDA) == entry->spec.device);
+}
+
 dist_status dist_call_run(dist_context *context, const dist_call *c)
 {
     dist_cached **link = &context->cache;
     while (*link && !same_call(*link, c))
         link = &(*link)->next;
-    if (!*link)
+    if (!*link || !same_memory(context, *link, c))
         return run_new(context, c);
     dist_cached *entry = *link;
     if (link != &context->cache) { /* to the front: the most recently used */

@@ -1,8 +1,9 @@
 /* Collectives of device memory: the bits of host memory, whatever the sites, the algorithm, the codec and the way in. */
 /* ranks: 1 2 4 */
-#define _DEFAULT_SOURCE /* setenv, usleep */
+#define _DEFAULT_SOURCE /* setenv, usleep, MAP_ANONYMOUS */
 
 #include <math.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -166,6 +167,39 @@ static void test_nan(void **state)
     }
 }
 
+/* A call is not known again by its address alone: device memory may have been freed, and host memory come to lie there. */
+static void test_memory_that_changes(void **state)
+{
+    enum { COUNT = 4096 };
+    (void)state;
+    if (device_is_real())
+        skip();
+    device_set(DEVICE_SHARED);
+    dist_context *context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+    assert_non_null(context);
+    for (int again = 0; again < 2; again++) {
+        float *const device = device_new(cuda, NULL, COUNT * sizeof(float));
+        assert_cuda(cuda->zero(device, COUNT * sizeof(float), NULL));
+        assert_dist(dist_all_reduce(context, DIST_IN_PLACE, device, COUNT, DIST_FLOAT32, DIST_SUM, NULL));
+        cuda->release(device);
+        float *const host =
+            mmap(device, COUNT * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (size_t i = 0; i < COUNT; i++)
+            host[i] = (float)harness_value(rank, i);
+        assert_ptr_equal(host,
+                         device); /* what was freed is free: Linux keeps to the address that is wished */
+        assert_dist(dist_all_reduce(context, DIST_IN_PLACE, host, COUNT, DIST_FLOAT32, DIST_SUM, NULL));
+        for (size_t i = 0; i < COUNT; i++) {
+            float sum = 0;
+            for (int r = 0; r < ranks; r++)
+                sum += (float)harness_value(r, i);
+            assert_true(host[i] == sum);
+        }
+        munmap(host, COUNT * sizeof(float));
+    }
+    assert_dist(dist_finalize(context));
+}
+
 static uint64_t selected(int device)
 {
     void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), "fake_cuda_selected");
@@ -220,9 +254,10 @@ static void test_second_device(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_algorithms), cmocka_unit_test(test_codecs),
-                                       cmocka_unit_test(test_other_collectives), cmocka_unit_test(test_nan),
-                                       cmocka_unit_test(test_second_device)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_algorithms),          cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_other_collectives),   cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_memory_that_changes), cmocka_unit_test(test_second_device)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
         return 1;
