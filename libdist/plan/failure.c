@@ -110,8 +110,11 @@ static void fail_and_listen(dist_engine *engine, dist_status status, const char 
 
 void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence)
 {
-    char copy[DIST_ERROR_MAX];
-    snprintf(copy, sizeof copy, "%s", sentence);
+    dist_wire *wire = engine->options.wire;
+    char copy[DIST_ERROR_MAX], why[256] = "";
+    if (status == DIST_ERR_TIMEOUT && wire->ops->describe)
+        wire->ops->describe(wire, why, sizeof why);
+    snprintf(copy, sizeof copy, "%s%s%s", sentence, why[0] ? "; " : "", why);
     fail_and_listen(engine, status, copy, copy, 0);
 }
 

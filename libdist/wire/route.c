@@ -94,6 +94,14 @@ static bool route_rest(dist_wire *base, int64_t nanoseconds)
     return added && added->ops->rest && added->ops->rest(added, nanoseconds);
 }
 
+static void route_describe(dist_wire *base, char *text, size_t size)
+{
+    dist_wire *added = ((route *)base)->added;
+    text[0] = '\0';
+    if (added && added->ops->describe)
+        added->ops->describe(added, text, size);
+}
+
 static void route_close(dist_wire *base, bool failed)
 {
     route *r = (route *)base;
@@ -117,6 +125,7 @@ static const dist_wire_ops route_ops = {
     .tell = route_tell,
     .hear = route_hear,
     .rest = route_rest,
+    .describe = route_describe,
     .close = route_close,
 };
 

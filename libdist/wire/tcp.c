@@ -88,6 +88,8 @@ static dist_status start(dist_tcp_message *message)
     if (peer->gone)
         return dist_fail(DIST_ERR_SYSTEM, "%s", peer->why);
     DIST_TRY(total_of(&message->what, &message->total));
+    if (peer->open == 0 && peer->running == 0)
+        peer->meet_by = dist_deadline(peer->wire->timeout);
     message->running = true;
     peer->running++;
     peer->wire->running++;
@@ -127,10 +129,12 @@ static void tcp_release(dist_wire_request *request)
 
 /* ---- progress ---- */
 
-static dist_status heed_events(dist_tcp_wire *wire)
+/* *more: there may be others. */
+static dist_status heed_events(dist_tcp_wire *wire, bool *more)
 {
     struct epoll_event event[EVENTS];
     const int count = epoll_wait(wire->poller, event, EVENTS, 0);
+    *more = count == EVENTS;
     for (int i = 0; i < count; i++) {
         const uint64_t what = event[i].data.u64;
         if (what == 1) {
@@ -159,7 +163,8 @@ static dist_status progress(dist_tcp_wire *wire)
     if (wire->running == 0 && !wire->due && now - wire->looked < IDLE_LOOKS)
         return DIST_OK;
     wire->looked = now;
-    DIST_TRY(heed_events(wire));
+    bool more;
+    DIST_TRY(heed_events(wire, &more));
     dist_tcp_stream *stream = wire->due;
     wire->due = wire->due_last = NULL;
     for (dist_tcp_stream *next; stream; stream = next) {
@@ -168,7 +173,7 @@ static dist_status progress(dist_tcp_wire *wire)
         if (stream->state != DIST_TCP_APART)
             DIST_TRY(dist_tcp_serve(stream));
     }
-    if (wire->meeting > 0 && now - wire->minded > MIND_EVERY) {
+    if (!more && now - wire->minded > MIND_EVERY) {
         wire->minded = now;
         DIST_TRY(dist_tcp_mind(wire, now));
     }
@@ -256,13 +261,21 @@ static bool tcp_rest(dist_wire *base, int64_t nanoseconds)
 
 /* ---- life ---- */
 
+static void free_stream(dist_tcp_stream *stream)
+{
+    if (!stream)
+        return;
+    if (stream->state != DIST_TCP_APART)
+        close(stream->fd);
+    if (stream->sending && stream->sending->orphan && --stream->sending->under_way == 0)
+        free(stream->sending);
+    free(stream);
+}
+
 static void free_peer(dist_tcp_peer *peer)
 {
-    for (int s = 0; peer && s < DIST_TCP_STREAMS_MOST; s++) {
-        if (peer->stream[s] && peer->stream[s]->state != DIST_TCP_APART)
-            close(peer->stream[s]->fd);
-        free(peer->stream[s]);
-    }
+    for (int s = 0; peer && s < DIST_TCP_STREAMS_MOST; s++)
+        free_stream(peer->stream[s]);
     if (peer)
         dist_tcp_free_matches(peer);
     free(peer);
@@ -314,6 +327,7 @@ static const dist_wire_ops tcp_ops = {
     .post = tcp_post,
     .finish = tcp_finish,
     .rest = tcp_rest,
+    .describe = dist_tcp_describe,
     .close = tcp_close,
 };
 

@@ -185,7 +185,7 @@ static bool same_network(const dist_tcp_address *a, const dist_tcp_address *b)
     if (a->family != b->family || a->prefix != b->prefix)
         return false;
     for (int i = 0; i < 16 && bits > 0; i++, bits -= 8) {
-        const uint8_t mask = bits >= 8 ? 0xff : (uint8_t)(0xff << (8 - bits));
+        const uint8_t mask = (uint8_t)(bits >= 8 ? 0xff : 0xff << (8 - bits));
         if ((a->bytes[i] ^ b->bytes[i]) & mask)
             return false;
     }

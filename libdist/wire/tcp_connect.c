@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "wire/tcp_internal.h"
 
-#define ATTEMPT 3.0 /* seconds for an address to answer, while others are left to try */
+#define ATTEMPT 3.0  /* seconds for an address to answer, before the next is tried */
+#define AGAIN   0.02 /* seconds until an attempt that was refused is repeated: the peer may not be there yet */
+#define GREET   30.0 /* seconds for a guest to say who it is */
 
 static dist_tcp_greeting greeting_to(const dist_tcp_wire *wire, int rank, int stream)
 {
@@ -56,10 +58,8 @@ static int unsent_most(const dist_tcp_wire *wire)
 static void set_options(const dist_tcp_wire *wire, int fd)
 {
     const int on = 1, unsent = unsent_most(wire);
-    const unsigned patience = (unsigned)(wire->timeout * 750); /* ms: before the task's own deadline */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     if (wire->congestion[0] && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wire->congestion,
                                           (socklen_t)strlen(wire->congestion)) != 0)
         dist_log_write(wire->log, DIST_LOG_WARN, "DIST_CONGESTION=%s: %s", wire->congestion, strerror(errno));
@@ -87,6 +87,15 @@ static dist_tcp_stream *make_stream(dist_tcp_peer *peer, int number)
 
 /* ---- connecting ---- */
 
+/* dist_tcp_mind goes on from here. */
+static dist_status attempt_failed(dist_tcp_stream *stream)
+{
+    close(stream->fd);
+    stream->state = DIST_TCP_APART;
+    stream->peer->connect_by = dist_deadline(AGAIN);
+    return DIST_OK;
+}
+
 static dist_status begin(dist_tcp_stream *stream)
 {
     dist_tcp_peer *peer = stream->peer;
@@ -108,40 +117,25 @@ static dist_status begin(dist_tcp_stream *stream)
     stream->blocked = true;
     stream->readable = false;
     stream->stage_begin = stream->stage_end = 0;
-    peer->connect_by = dist_deadline(ATTEMPT);
+    if (stream->number == 0)
+        peer->connect_by = dist_deadline(ATTEMPT);
     const int code = connect(stream->fd, (void *)&where, length);
-    if (code != 0 &&
-        errno != EINPROGRESS) { /* refused at once: the next address is tried when deadlines are looked at */
-        close(stream->fd);
-        stream->state = DIST_TCP_APART;
-        peer->connect_by = dist_now();
-        return DIST_OK;
-    }
+    if (code != 0 && errno != EINPROGRESS)
+        return attempt_failed(stream);
     return watch(wire, EPOLL_CTL_ADD, stream->fd, (uintptr_t)stream);
 }
 
-/* The first stream starts again at the next address; after the last one, at the first after a while. */
+/* The first stream starts at the next address; after the last one, at the first again. */
 static dist_status try_next(dist_tcp_peer *peer)
 {
-    dist_tcp_stream *stream = peer->stream[0];
+    dist_tcp_stream *stream = make_stream(peer, 0);
+    if (!stream)
+        return dist_fail(DIST_ERR_MEMORY, "no memory for a stream to rank %d", peer->rank);
     if (stream->state != DIST_TCP_APART)
         close(stream->fd);
     stream->state = DIST_TCP_APART;
     peer->address = (peer->address + 1) % peer->wire->card[peer->rank].addresses;
     return begin(stream);
-}
-
-/* An attempt has failed. The next one waits a moment: the peer may not have come to its socket yet. */
-static dist_status attempt_failed(dist_tcp_stream *stream, int error)
-{
-    dist_tcp_peer *peer = stream->peer;
-    if (stream->number > 0)
-        return dist_tcp_lose(peer, DIST_ERR_SYSTEM, "stream %d to rank %d cannot connect: %s", stream->number,
-                             peer->rank, strerror(error));
-    close(stream->fd);
-    stream->state = DIST_TCP_APART;
-    peer->connect_by = dist_deadline(0.02);
-    return DIST_OK;
 }
 
 dist_status dist_tcp_connected(dist_tcp_stream *stream)
@@ -151,10 +145,10 @@ dist_status dist_tcp_connected(dist_tcp_stream *stream)
     socklen_t size = sizeof error;
     getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error)
-        return attempt_failed(stream, error);
+        return attempt_failed(stream);
     const dist_tcp_greeting greeting = greeting_to(peer->wire, peer->rank, stream->number);
     if (send(stream->fd, &greeting, sizeof greeting, MSG_NOSIGNAL) != (ssize_t)sizeof greeting)
-        return attempt_failed(stream, errno);
+        return attempt_failed(stream);
     stream->state = DIST_TCP_GREETING;
     return DIST_OK;
 }
@@ -166,10 +160,8 @@ static void opened(dist_tcp_stream *stream)
     stream->blocked = false;
     stream->readable = true;
     peer->open++;
-    peer->connect_by = 0;
-    if (peer->meet_by)
-        peer->wire->meeting--;
-    peer->meet_by = 0;
+    if (stream->number == 0)
+        peer->connect_by = 0;
     dist_tcp_due(stream);
 }
 
@@ -178,15 +170,11 @@ dist_status dist_tcp_more_streams(dist_tcp_peer *peer)
     if (peer->gone || peer->wire->base.rank > peer->rank || peer->open == 0)
         return DIST_OK;
     for (int s = 1; s < peer->wire->streams; s++) {
-        if (peer->stream[s])
+        if (peer->stream[s] && peer->stream[s]->state != DIST_TCP_APART)
             continue;
         if (!make_stream(peer, s))
             return dist_fail(DIST_ERR_MEMORY, "no memory for stream %d to rank %d", s, peer->rank);
         DIST_TRY(begin(peer->stream[s]));
-        peer->connect_by = 0;
-        if (peer->stream[s]->state == DIST_TCP_APART)
-            return dist_tcp_lose(peer, DIST_ERR_SYSTEM, "stream %d to rank %d cannot connect: %s", s,
-                                 peer->rank, strerror(errno));
     }
     return DIST_OK;
 }
@@ -201,7 +189,7 @@ dist_status dist_tcp_greeted(dist_tcp_stream *stream)
         return DIST_OK;
     }
     if (n <= 0)
-        return attempt_failed(stream, n < 0 ? errno : ECONNREFUSED);
+        return attempt_failed(stream);
     stream->stage_end += (size_t)n;
     if (stream->stage_end < wanted)
         return DIST_OK;
@@ -209,7 +197,7 @@ dist_status dist_tcp_greeted(dist_tcp_stream *stream)
     memcpy(&greeting, stream->stage, wanted);
     stream->stage_end = 0;
     if (refusal(peer->wire, &greeting) || greeting.from != peer->rank || greeting.stream != stream->number)
-        return attempt_failed(stream, ECONNREFUSED);
+        return attempt_failed(stream);
     opened(stream);
     return stream->number == 0 ? dist_tcp_more_streams(peer) : DIST_OK;
 }
@@ -224,13 +212,12 @@ dist_tcp_peer *dist_tcp_meet(dist_tcp_wire *wire, int rank)
     peer->wire = wire;
     peer->rank = rank;
     peer->credit = DIST_TCP_ROOM;
-    peer->meet_by = dist_deadline(wire->timeout);
-    wire->meeting++;
     wire->peer[rank] = peer;
     if (wire->base.rank > rank)
         return peer; /* it connects to this rank */
-    if (!make_stream(peer, 0) || begin(peer->stream[0]) < 0)
-        peer->connect_by = dist_now(); /* tried again by dist_tcp_mind */
+    peer->address = wire->card[rank].addresses - 1;
+    if (try_next(peer) < 0)
+        peer->connect_by = dist_deadline(AGAIN); /* dist_tcp_mind goes on */
     return peer;
 }
 
@@ -252,7 +239,7 @@ static void dismiss(dist_tcp_wire *wire, dist_tcp_guest *guest, const char *why)
     dist_log_write(wire->log, DIST_LOG_WARN, "a connection from %s is refused: %s", text, why);
     close(guest->fd);
     guest->fd = -1;
-    wire->meeting--;
+    wire->guests--;
 }
 
 dist_status dist_tcp_accept(dist_tcp_wire *wire)
@@ -269,8 +256,8 @@ dist_status dist_tcp_accept(dist_tcp_wire *wire)
             continue;
         }
         dist_tcp_guest *guest = &wire->guest[free_place];
-        *guest = (dist_tcp_guest){.fd = fd, .deadline = dist_deadline(ATTEMPT)};
-        wire->meeting++;
+        *guest = (dist_tcp_guest){.fd = fd, .deadline = dist_deadline(GREET)};
+        wire->guests++;
         set_options(wire, fd);
         DIST_TRY(watch(wire, EPOLL_CTL_ADD, fd, (uint64_t)free_place << 2 | 2));
     }
@@ -298,7 +285,7 @@ static void seat(dist_tcp_wire *wire, dist_tcp_guest *guest)
     stream->fd = guest->fd;
     stream->stage_begin = stream->stage_end = 0;
     guest->fd = -1;
-    wire->meeting--;
+    wire->guests--;
     opened(stream);
 }
 
@@ -349,19 +336,26 @@ static dist_status not_met(dist_tcp_peer *peer)
         peer->rank, text, wire->timeout);
 }
 
+/* An attempt of the first stream that takes too long is given up; others are the first one's word that the peer is there. */
+static dist_status go_on(dist_tcp_peer *peer)
+{
+    peer->connect_by = 0;
+    return peer->open > 0 ? dist_tcp_more_streams(peer) : try_next(peer);
+}
+
 dist_status dist_tcp_mind(dist_tcp_wire *wire, int64_t now)
 {
-    for (int g = 0; g < DIST_TCP_GUESTS; g++)
+    for (int g = 0; g < DIST_TCP_GUESTS && wire->guests > 0; g++)
         if (wire->guest[g].fd >= 0 && now > wire->guest[g].deadline)
             dismiss(wire, &wire->guest[g], "it says nothing");
     for (int rank = 0; rank < wire->base.ranks; rank++) {
         dist_tcp_peer *peer = wire->peer[rank];
-        if (!peer || peer->gone || !peer->meet_by)
+        if (!peer || peer->gone)
             continue;
-        if (now > peer->meet_by)
+        if (peer->open == 0 && peer->running > 0 && now > peer->meet_by)
             DIST_TRY(not_met(peer));
-        else if (wire->base.rank < rank && now > peer->connect_by)
-            DIST_TRY(peer->stream[0] ? try_next(peer) : DIST_OK);
+        else if (peer->connect_by && now > peer->connect_by)
+            DIST_TRY(go_on(peer));
     }
     return DIST_OK;
 }

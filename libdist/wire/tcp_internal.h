@@ -16,7 +16,7 @@
 #define DIST_TCP_ROOM         ((int64_t)4 << 20)   /* bytes that a peer may send ahead */
 #define DIST_TCP_COST_LEAST   256                  /* what the shortest message sent ahead takes of it */
 #define DIST_TCP_ADDRESSES    8                    /* of a rank */
-#define DIST_TCP_GUESTS       64                   /* accepted, not yet greeted */
+#define DIST_TCP_GUESTS       256                  /* accepted, not yet greeted */
 #define DIST_TCP_BATCH        64                   /* heads without payload that are written at once */
 #define DIST_TCP_READ_AT_ONCE ((uint64_t)1 << 20)  /* bytes, before other streams have their turn */
 
@@ -134,9 +134,9 @@ struct dist_tcp_peer {
     int open;                   /* streams that are */
     int next;                   /* where the next piece goes */
     int running;                /* messages under way */
-    int address;                /* being tried */
+    int address;                /* being tried, or used */
     int64_t connect_by;         /* deadline of the attempt; 0: none under way */
-    int64_t meet_by;            /* deadline of meeting at all; 0: has met */
+    int64_t meet_by;            /* deadline of meeting at all, while messages wait for it */
     int64_t credit;             /* bytes that may be sent ahead */
     uint64_t owed;              /* bytes of the peer's credit to give back */
     dist_tcp_list small, large; /* sends that may go, not wholly handed to streams */
@@ -173,9 +173,9 @@ struct dist_tcp_wire {
     bool *same_node;      /* [ranks] */
     dist_tcp_guest guest[DIST_TCP_GUESTS];
     dist_tcp_stream *due, *due_last; /* to be read or written */
-    int meeting;                     /* peers with meet_by, and guests */
-    int64_t looked, minded;          /* when the sockets, and deadlines, were last looked at */
-    size_t running;                  /* messages under way */
+    int guests;
+    int64_t looked, minded; /* when the sockets, and deadlines, were last looked at */
+    size_t running;         /* messages under way */
     dist_wire_request **finished, **done;
     size_t finished_count, finished_room, done_room, existing;
     dist_tcp_message *spare; /* for post */
@@ -220,6 +220,10 @@ dist_status dist_tcp_pump(dist_tcp_peer *peer);
 /* Ends all streams of a peer for a reason, as dist_fail does. */
 dist_status dist_tcp_lose(dist_tcp_peer *peer, dist_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- tcp_describe.c ---- */
+
+void dist_tcp_describe(dist_wire *wire, char *text, size_t size);
 
 /* ---- tcp_send.c ---- */
 

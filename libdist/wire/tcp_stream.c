@@ -34,9 +34,6 @@ dist_status dist_tcp_lose(dist_tcp_peer *peer, dist_status status, const char *f
     peer->gone = true;
     peer->open = 0;
     peer->connect_by = 0;
-    if (peer->meet_by)
-        peer->wire->meeting--;
-    peer->meet_by = 0;
     for (int s = 0; s < DIST_TCP_STREAMS_MOST; s++)
         if (peer->stream[s] && peer->stream[s]->state != DIST_TCP_APART) {
             close(peer->stream[s]->fd);

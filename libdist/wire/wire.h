@@ -119,6 +119,10 @@ typedef struct dist_wire_ops {
      * nothing would wake it. NULL: never does. */
     bool (*rest)(dist_wire *wire, int64_t nanoseconds);
 
+    /* What a deadline may have passed for: whom the wire waits for, and since when. "" when there is nothing to say. NULL: never
+     * says anything. */
+    void (*describe)(dist_wire *wire, char *text, size_t size);
+
     /* Ends the wire. `failed`: leave requests that may never finish alone. */
     void (*close)(dist_wire *wire, bool failed);
 } dist_wire_ops;
