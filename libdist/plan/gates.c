@@ -98,6 +98,16 @@ dist_status dist_task_follow(dist_task *task, void *stream)
     return status;
 }
 
+/* By the program's stream; by the host where a stream cannot, which some drivers say only when it is tried. */
+static dist_status await_word(dist_task *task, void *stream)
+{
+    enum { NOT_SUPPORTED = 801 };
+    dist_device_task *t = task->on_device;
+    t->led = task->runs;
+    const int error = task->engine->gpu->cuda->stream_wait_value(stream, t->word, task->runs);
+    return error == NOT_SUPPORTED ? dist_task_wait(task, 0) : judge(task, error, "making a stream wait");
+}
+
 static dist_status lead(dist_task *task, void *stream)
 {
     const dist_gpu *gpu = task->engine->gpu;
@@ -106,9 +116,7 @@ static dist_status lead(dist_task *task, void *stream)
         return dist_task_outcome(task);
     if (!gpu->identity.stream_values || !task->engine->has_thread) /* nobody else would write the value */
         return dist_task_wait(task, 0);
-    task->on_device->led = task->runs;
-    return judge(task, gpu->cuda->stream_wait_value(stream, task->on_device->word, task->runs),
-                 "making a stream wait");
+    return await_word(task, stream);
 }
 
 dist_status dist_task_lead(dist_task *task, void *stream)

@@ -330,6 +330,8 @@ static void run_wait_value(const fake_work *w)
 
 int fake_stream_wait_value(void *on, uint32_t *word, uint32_t value)
 {
+    if (fake_number("FAKE_CUDA_NO_VALUES", 0))
+        return FAKE_NOT_SUPPORTED;
     return fake_queue(on, &(fake_work){.run = run_wait_value, .a = word, .n = value});
 }
 

@@ -69,7 +69,7 @@ static int identify(int device, dist_cuda_identity *identity)
                                      .major = 9,
                                      .driver = 13000,
                                      .runtime = 13000,
-                                     .stream_values = !fake_number("FAKE_CUDA_NO_VALUES", 0)};
+                                     .stream_values = fake_number("FAKE_CUDA_NO_VALUES", 0) != 1};
     write_uuid(device, identity->uuid);
     return fake_fault("identify");
 }

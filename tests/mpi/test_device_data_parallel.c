@@ -382,11 +382,14 @@ static void test_the_host_waits(void **state)
 {
     static const struct {
         const char *variable, *value;
-    } reason[] = {{"FAKE_CUDA_NO_VALUES", "1"}, {"DIST_CUDA_WAIT", "host"}, {"DIST_PROGRESS", "inline"}};
+    } reason[] = {{"FAKE_CUDA_NO_VALUES", "1"},
+                  {"FAKE_CUDA_NO_VALUES", "2"},
+                  {"DIST_CUDA_WAIT", "host"},
+                  {"DIST_PROGRESS", "inline"}};
     twins t;
     (void)state;
     device_set(DEVICE_SHARED);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof reason / sizeof *reason; i++) {
         setenv(reason[i].variable, reason[i].value, 1);
         open_twins(&t, ranks > 1 ? 2 : 1, "int8", true, false);
         assert_int_equal(run(&t), 0);
