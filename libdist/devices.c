@@ -10,10 +10,17 @@
 #define NCCL_SHARES_DEVICES                                                                                  \
     23000 /* the first version that takes two ranks on a device, where the environment allows it */
 
+dist_status dist_devices_plugin(const dist_context *context, dist_cuda_plugin *plugin)
+{
+    if (strcmp(dist_option_text(&context->options, DIST_OPTION_CUDA), "off") == 0)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "CUDA is switched off (DIST_CUDA=off)");
+    return dist_cuda_plugin_find(plugin);
+}
+
 void dist_devices_find(dist_context *context)
 {
     dist_cuda_plugin plugin;
-    if (dist_cuda_plugin_find(&plugin) < 0) {
+    if (dist_devices_plugin(context, &plugin) < 0) {
         dist_log_write(&context->log, DIST_LOG_INFO, "host memory only: %s", dist_last_error());
         return;
     }
@@ -189,8 +196,9 @@ static dist_status open_device(dist_context *context, int device)
 {
     const char *wait = dist_option_text(&context->options, DIST_OPTION_CUDA_WAIT);
     const bool host = strcmp(wait, "host") == 0;
+    dist_cuda_plugin plugin;
     if (!context->cuda)
-        return dist_cuda_available();
+        return dist_devices_plugin(context, &plugin);
     if (!host && strcmp(wait, "stream") != 0)
         return dist_fail(DIST_ERR_CONFIG, "DIST_CUDA_WAIT is '%s'; it can be stream or host", wait);
     DIST_TRY(dist_gpu_open(&context->gpu, context->cuda, context->cuda_codec, device));

@@ -3,6 +3,7 @@
 #define DIST_DEVICES_H
 
 #include "context_internal.h"
+#include "device/cuda.h"
 
 /* Where buffers are. */
 typedef struct dist_location {
@@ -12,6 +13,9 @@ typedef struct dist_location {
 
 dist_location dist_locate(const dist_context *context, const void *pointer);
 
+/* The plugin of this process, which the environment names or switches off; a file may switch it off for one context. */
+dist_status dist_devices_plugin(const dist_context *context, dist_cuda_plugin *plugin);
+
 /* Looks for the plugin and a device, once; without one that is no error but said at log level info. Local. */
 void dist_devices_find(dist_context *context);
 
@@ -20,7 +24,8 @@ void dist_devices_find(dist_context *context);
 dist_status dist_devices_use(dist_context *context, int device);
 
 /* Copies device memory to the host and waits, after what is queued on the default stream: for what is done now and then. */
-dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src, size_t bytes);
+dist_status dist_devices_read(const dist_context *context, int device, void *dst, const void *src,
+                              size_t bytes);
 
 /* What a plan of device memory is to know. */
 void dist_devices_spec(const dist_context *context, dist_spec *spec);

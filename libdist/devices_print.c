@@ -24,8 +24,9 @@ static void print_device(const dist_context *context, int number, FILE *file)
 static void print_cuda(const dist_context *context, FILE *file)
 {
     int devices = 0;
+    dist_cuda_plugin plugin;
     if (!context->cuda) {
-        dist_cuda_available();
+        dist_devices_plugin(context, &plugin);
         fprintf(file, "CUDA: none: %s\n", dist_last_error());
         return;
     }

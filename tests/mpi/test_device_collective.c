@@ -200,6 +200,31 @@ static void test_memory_that_changes(void **state)
     assert_dist(dist_finalize(context));
 }
 
+/* What a file says counts where the environment says nothing. */
+static void test_switched_off_in_a_file(void **state)
+{
+    char path[] = "/tmp/dist_config.XXXXXX";
+    const int file = mkstemp(path);
+    const dist_parameter parameter = {.name = "p", .count = 100, .type = DIST_FLOAT32};
+    dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    dist_data_parallel *dp = NULL;
+    (void)state;
+    device_set(DEVICE_SHARED);
+    assert_true(file >= 0 && dprintf(file, "DIST_CUDA = off\n") > 0);
+    setenv("DIST_CONFIG", path, 1);
+    dist_context *context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+    unsetenv("DIST_CONFIG");
+    close(file);
+    unlink(path);
+    assert_non_null(context);
+    options.memory = DIST_MEMORY_CUDA;
+    assert_int_equal(dist_data_parallel_create(context, &parameter, 1, &options, &dp), DIST_ERR_UNSUPPORTED);
+    assert_non_null(strstr(dist_last_error(), "DIST_CUDA=off"));
+    assert_dist(dist_devices_print(context, stdout));
+    assert_non_null(strstr(dist_last_error(), "DIST_CUDA=off"));
+    assert_dist(dist_finalize(context));
+}
+
 static uint64_t selected(int device)
 {
     void *const symbol = dlsym(dlopen(FAKE_CUDA_PLUGIN, RTLD_NOW), "fake_cuda_selected");
@@ -257,7 +282,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_algorithms),          cmocka_unit_test(test_codecs),
         cmocka_unit_test(test_other_collectives),   cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_memory_that_changes), cmocka_unit_test(test_second_device)};
+        cmocka_unit_test(test_memory_that_changes), cmocka_unit_test(test_switched_off_in_a_file),
+        cmocka_unit_test(test_second_device)};
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))
         return 1;
