@@ -33,6 +33,7 @@ typedef struct dist_device_op {
 #define DIST_GATES_MOST 8
 typedef struct dist_gate {
     void *stream, *event;
+    uint64_t thread; /* whose stream it is, where a handle means another one in each */
 } dist_gate;
 
 /* What a task has besides when its plan has device memory (queue.c, gates.c). */

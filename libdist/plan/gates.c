@@ -68,19 +68,35 @@ static dist_status check_stream(dist_task *task, void *stream, const char *what)
     return DIST_OK;
 }
 
+/* cudaStreamPerThread is one handle for the streams of all threads. */
+#define PER_THREAD ((void *)2)
+
+static uint64_t thread_of(const void *stream)
+{
+    static _Atomic uint64_t threads;
+    static _Thread_local uint64_t own; /* the system's numbers of threads are used again */
+    if (stream != PER_THREAD)
+        return 0;
+    if (own == 0)
+        own = 1 + atomic_fetch_add(&threads, 1);
+    return own;
+}
+
 static dist_status follow(dist_task *task, void *stream)
 {
     dist_device_task *t = task->on_device;
     const dist_gpu *gpu = task->engine->gpu;
+    const uint64_t thread = thread_of(stream);
     int g = 0;
     DIST_TRY(check_stream(task, stream, "launch the graph first, then say on its stream what is ready"));
-    while (g < t->gates && t->gate[g].stream != stream)
+    while (g < t->gates && (t->gate[g].stream != stream || t->gate[g].thread != thread))
         g++;
     if (g == DIST_GATES_MOST)
         return dist_fail(DIST_ERR_UNSUPPORTED, "%s: it starts behind more than %d streams", task->plan->label,
                          DIST_GATES_MOST);
     DIST_TRY(judge(task, gpu->cuda->event_record(t->gate[g].event, stream), "recording an event"));
     t->gate[g].stream = stream;
+    t->gate[g].thread = thread;
     t->gates = g == t->gates ? g + 1 : t->gates;
     return DIST_OK;
 }

@@ -10,6 +10,8 @@
  * With several devices, streams, events and memory belong to the one that is the calling thread's when they are made. A kernel on a
  * stream of another, or an event of another on a stream, is refused.
  *
+ * The handle 2 is the calling thread's own stream, as in CUDA; it stays when the thread ends.
+ *
  * Environment, read when first used:
  *   FAKE_CUDA_SEED, FAKE_CUDA_DELAY_US   of the random delays; the longest (200)
  *   FAKE_CUDA_DEVICES                    how many there are (1); -1: counting them fails, as without a driver

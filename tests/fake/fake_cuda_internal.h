@@ -18,6 +18,8 @@ enum {
     FAKE_CAPTURING = 900
 };
 
+#define FAKE_STREAM_PER_THREAD ((void *)2) /* cudaStreamPerThread */
+
 /* fake_table.c: the calling thread's. */
 int fake_device(void);
 

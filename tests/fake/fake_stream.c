@@ -128,11 +128,16 @@ static void make_default(void)
 static stream *stream_of(void *given)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Thread_local void *of_thread;
     stream *s = given;
     if (!s) {
         pthread_once(&once, make_default);
         s = default_stream;
     }
+    if (given == FAKE_STREAM_PER_THREAD && !of_thread && fake_stream_create(&of_thread, 0) != 0)
+        fake_die("no stream of a thread");
+    if (given == FAKE_STREAM_PER_THREAD)
+        s = of_thread;
     if (s->alive != ALIVE)
         fake_die("a stream is used that is not there");
     return s;

@@ -2,6 +2,7 @@
 /* ranks: 1 2 4 */
 #define _DEFAULT_SOURCE /* setenv, usleep */
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -354,6 +355,55 @@ static void test_capture_is_refused(void **state)
     close_twins(&t);
 }
 
+/* A handle that means another stream in each thread: cudaStreamPerThread. */
+static void *const per_thread = (void *)2;
+
+typedef struct writing {
+    twins *t;
+    size_t i;
+    uint32_t *word; /* the stream waits for it first */
+    dist_status status;
+} writing;
+
+static void *write_in_a_thread(void *argument)
+{
+    writing *w = argument;
+    int error = w->word ? cuda->stream_wait_value(per_thread, w->word, 1) : 0;
+    error |= cuda->copy(dist_data_parallel_gradient(w->t->device, w->i), w->t->written[0][w->i],
+                        counts[w->i] * sizeof(float), per_thread);
+    w->status = error ? DIST_ERR_CUDA : dist_data_parallel_ready(w->t->device, w->i, per_thread);
+    return NULL;
+}
+
+static void test_streams_of_threads(void **state)
+{
+    twins t;
+    uint32_t *word;
+    (void)state;
+    device_set(DEVICE_SHARED);
+    open_twins(&t, 1, "none", true, true);
+    word = device_pin(cuda, sizeof *word);
+    *word = 0;
+    for (size_t i = 0; i < PARAMETERS; i++) {
+        pthread_t thread;
+        writing w = {.t = &t, .i = i, .word = i == 0 ? word : NULL};
+        assert_int_equal(pthread_create(&thread, NULL, write_in_a_thread, &w), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(w.status, DIST_OK);
+    }
+    usleep(20000); /* all others would be averaged by now */
+    __atomic_store_n(word, 1, __ATOMIC_RELEASE);
+    assert_dist(dist_data_parallel_wait(t.device, t.stream[0]));
+    for (int i = 0; i < PARAMETERS; i++)
+        assert_cuda(cuda->copy(t.found[0][i], dist_data_parallel_gradient(t.device, (size_t)i),
+                               counts[i] * sizeof(float), t.stream[0]));
+    assert_cuda(cuda->synchronize(t.stream[0]));
+    step_on_host(&t, 0);
+    assert_int_equal(differences(&t, 1), 0);
+    cuda->unpin(word);
+    close_twins(&t);
+}
+
 /* What a stream waits for may still be under way when all is freed, and CUDA may wait for all streams when it frees. */
 static void test_the_end_comes_at_once(void **state)
 {
@@ -433,6 +483,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_ranges),
                                        cmocka_unit_test(test_capture_is_refused),
                                        cmocka_unit_test(test_the_host_waits),
+                                       cmocka_unit_test(test_streams_of_threads),
                                        cmocka_unit_test(test_the_end_comes_at_once),
                                        cmocka_unit_test(test_missing_events_are_found)};
     device_set(DEVICE_SHARED);
