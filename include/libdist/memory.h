@@ -21,9 +21,9 @@ extern "C" {
 
 typedef enum dist_memory {
     DIST_MEMORY_AUTO, /* where the buffers given are; host memory where the library is to place them */
-    DIST_MEMORY_HOST, /* any memory of the process, CUDA's managed memory too while the device does not use it */
+    DIST_MEMORY_HOST, /* any other memory of the process */
     DIST_MEMORY_PINNED, /* host memory that is locked for a device, from cudaMallocHost or cudaHostRegister */
-    DIST_MEMORY_CUDA    /* memory of a CUDA device, from cudaMalloc */
+    DIST_MEMORY_CUDA    /* memory of a CUDA device, from cudaMalloc; also CUDA's managed memory */
 } dist_memory;
 
 /* "auto", "host", "pinned", "cuda"; "unknown" otherwise. */
