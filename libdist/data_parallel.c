@@ -82,6 +82,7 @@ static dist_status use_memory(dist_context *context, const dist_parameter *param
     dist_location found;
     DIST_TRY(find_memory(context, parameters, n, wanted, &found));
     setup->memory = wanted == DIST_MEMORY_PINNED ? DIST_MEMORY_PINNED : found.memory;
+    setup->cuda = context->cuda;
     if (found.memory != DIST_MEMORY_CUDA)
         return DIST_OK;
     if (found.device < 0 && context->cuda && context->cuda->current(&found.device) != 0)

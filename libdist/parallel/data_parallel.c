@@ -1,5 +1,6 @@
 #include "parallel/data_parallel_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,39 @@
 #define FIRST_BUCKET_DEFAULT ((uint64_t)1 << 20)
 #define BUCKETS_WANTED       8 /* a small model still overlaps */
 
+static bool is_pinned(const dist_data_parallel *dp)
+{
+    return dp->setup.memory == DIST_MEMORY_PINNED && dp->setup.cuda;
+}
+
+/* Pinned memory takes no device into use, which all ranks would have to do. */
+static dist_status allocate_bucket(const dist_data_parallel *dp, uint64_t bytes, void **memory)
+{
+    const dist_cuda *cuda = dp->setup.cuda;
+    if (!is_pinned(dp))
+        return dist_gpu_alloc(dp->setup.gpu, dp->setup.memory, bytes, memory);
+    const int error = cuda->pin(memory, bytes ? bytes : 1);
+    if (error)
+        return dist_fail(DIST_ERR_CUDA, "pinning %" PRIu64 " bytes of gradients: CUDA error %d, %s", bytes,
+                         error, cuda->error_name(error));
+    memset(*memory, 0, bytes);
+    return DIST_OK;
+}
+
+static void free_bucket(const dist_data_parallel *dp, void *memory)
+{
+    if (!is_pinned(dp))
+        dist_gpu_free(dp->setup.gpu, dp->setup.memory, memory);
+    else if (memory)
+        dp->setup.cuda->unpin(memory);
+}
+
 static void free_all(dist_data_parallel *dp)
 {
     for (size_t i = 0; dp->name && i < dp->parameters; i++)
         free(dp->name[i]);
     for (size_t b = 0; dp->bucket && b < dp->buckets; b++)
-        dist_gpu_free(dp->setup.gpu, dp->setup.memory, dp->bucket[b].memory);
+        free_bucket(dp, dp->bucket[b].memory);
     free(dp->name);
     free(dp->parameter);
     free(dp->place);
@@ -85,7 +113,7 @@ static dist_status make_buckets(dist_data_parallel *dp)
     for (size_t b = 0; b < dp->buckets; b++) {
         void *memory;
         dp->bucket[b].missing = dp->bucket[b].parameters;
-        DIST_TRY(dist_gpu_alloc(dp->setup.gpu, dp->setup.memory, dp->bucket[b].bytes, &memory));
+        DIST_TRY(allocate_bucket(dp, dp->bucket[b].bytes, &memory));
         dp->bucket[b].memory = memory;
     }
     dp->stats.buckets = dp->buckets;

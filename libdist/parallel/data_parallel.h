@@ -22,10 +22,11 @@ typedef struct dist_data_parallel_setup {
     uint64_t bucket_bytes;       /* 0: DIST_BUCKET_DEFAULT, at most an eighth of all gradients */
     uint64_t first_bucket_bytes; /* 0: 1 MiB */
     int accumulate;
-    const int *member;   /* [spec.topology->ranks]; NULL: all ranks of the job */
-    dist_memory memory;  /* of all gradients, and of the buckets; AUTO is HOST */
-    const dist_gpu *gpu; /* that plans may use; NULL: host memory only. Stays the caller's */
-    bool direct;         /* the wire takes device memory */
+    const int *member;     /* [spec.topology->ranks]; NULL: all ranks of the job */
+    dist_memory memory;    /* of all gradients, and of the buckets; AUTO is HOST */
+    const dist_gpu *gpu;   /* that plans may use; NULL: host memory only. Stays the caller's */
+    const dist_cuda *cuda; /* that pins buckets, without a device in use; NULL: PINNED is HOST */
+    bool direct;           /* the wire takes device memory */
 } dist_data_parallel_setup;
 
 #define DIST_BUCKET_DEFAULT ((uint64_t)25 << 20)

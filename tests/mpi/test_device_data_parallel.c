@@ -268,6 +268,31 @@ static void test_replicas(void **state)
     assert_dist(dist_finalize(context));
 }
 
+/* Gradients on the host that a device reaches. */
+static void test_pinned(void **state)
+{
+    dist_data_parallel_options options = options_of("none");
+    const dist_parameter parameter = {.name = "p", .count = 5000, .type = DIST_FLOAT32};
+    dist_data_parallel *dp = NULL;
+    (void)state;
+    device_set(DEVICE_SHARED);
+    dist_context *context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+    options.memory = DIST_MEMORY_PINNED;
+    assert_dist(dist_data_parallel_create(context, &parameter, 1, &options, &dp));
+    float *const gradient = dist_data_parallel_gradient(dp, 0);
+    assert_int_equal(dist_memory_of(gradient), DIST_MEMORY_PINNED);
+    for (size_t i = 0; i < 5000; i++) {
+        assert_true(gradient[i] == 0);
+        gradient[i] = (float)rank;
+    }
+    assert_dist(dist_data_parallel_ready(dp, 0, NULL));
+    assert_dist(dist_data_parallel_wait(dp, NULL));
+    for (size_t i = 0; i < 5000; i++)
+        assert_true(gradient[i] == (float)(ranks - 1) / 2);
+    assert_dist(dist_data_parallel_destroy(dp));
+    assert_dist(dist_finalize(context));
+}
+
 /* What a program may do wrong. */
 static void test_mistakes(void **state)
 {
@@ -479,6 +504,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_figures_in_mid_step),
                                        cmocka_unit_test(test_state),
                                        cmocka_unit_test(test_replicas),
+                                       cmocka_unit_test(test_pinned),
                                        cmocka_unit_test(test_mistakes),
                                        cmocka_unit_test(test_ranges),
                                        cmocka_unit_test(test_capture_is_refused),
