@@ -110,6 +110,7 @@ static dist_status make_buckets(dist_data_parallel *dp)
         b->bytes = end > b->bytes ? end : b->bytes;
         b->parameters++;
     }
+    dist_engine_settle(dp->setup.engine);
     for (size_t b = 0; b < dp->buckets; b++) {
         void *memory;
         dp->bucket[b].missing = dp->bucket[b].parameters;

@@ -41,6 +41,9 @@ double dist_engine_timeout(const dist_engine *engine);
  * engine's tasks. After a failure the engine closes the wire as failed, which its owner may do again. DIST_ERR_STATE when
  * another device is in use. */
 dist_status dist_engine_use_device(dist_engine *engine, const struct dist_gpu *gpu, dist_wire *device_wire);
+/* Before device or pinned memory is allocated or freed, which CUDA may do only when all streams have come to their end: waits for the
+ * runs that streams of the program wait for, because to end they need a device that is not held up. */
+void dist_engine_settle(dist_engine *engine);
 /* Of the job. */
 int dist_engine_ranks(const dist_engine *engine);
 void dist_engine_counters(dist_engine *engine, dist_counters *counters);

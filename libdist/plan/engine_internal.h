@@ -121,6 +121,7 @@ void dist_engine_queued(dist_task *task, uint32_t op);
 dist_status dist_engine_blame(const dist_task *task, uint32_t op, dist_status status);
 
 /* queue.c: ops of the device. The caller holds drive; the device is the thread's current one. */
+bool dist_plan_has_device(const dist_plan *plan);
 dist_status dist_device_task_create(dist_task *task);
 void dist_device_task_destroy(dist_task *task);
 /* Queues what is ready. */
@@ -136,9 +137,6 @@ dist_status dist_device_warm(const dist_gpu *gpu, const dist_plan *plan);
 
 /* gates.c. Whether all streams that the run starts behind have come to that point. */
 dist_status dist_gates_open(dist_task *task, bool *open);
-/* Before device memory is freed, which CUDA may do only when all streams have come to their end: waits for the runs that streams of
- * the program wait for, because to end they need a device that is not held up. */
-void dist_gates_await(dist_engine *engine);
 /* Lets streams go on that wait for the end of the run. From any thread. */
 void dist_device_task_announce(dist_task *task);
 

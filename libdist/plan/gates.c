@@ -20,7 +20,7 @@ dist_status dist_gates_open(dist_task *task, bool *open)
     return DIST_OK;
 }
 
-void dist_gates_await(dist_engine *engine)
+void dist_engine_settle(dist_engine *engine)
 {
     for (dist_task *task = engine->live; task; task = task->next_live)
         if (task->on_device && task->on_device->led == task->runs)

@@ -96,7 +96,7 @@ static dist_status make_events(dist_task *task)
     return dist_gpu_check(gpu, error, "creating events");
 }
 
-static bool has_device_memory(const dist_plan *plan)
+bool dist_plan_has_device(const dist_plan *plan)
 {
     for (size_t b = 0; b < plan->buffers; b++)
         if (plan->buffer[b].memory == DIST_MEMORY_CUDA)
@@ -110,7 +110,7 @@ dist_status dist_device_task_create(dist_task *task)
     const size_t ops = task->plan->ops ? task->plan->ops : 1;
     if (gpu && gpu->cuda->ranges() && !(task->range = calloc(ops, sizeof *task->range)))
         return dist_fail(DIST_ERR_MEMORY, "no memory for the ranges of %zu ops", ops);
-    if (!has_device_memory(task->plan))
+    if (!dist_plan_has_device(task->plan))
         return DIST_OK;
     if (!(task->on_device = calloc(1, sizeof *task->on_device)) || !find_ops(task))
         return dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops of a device", task->plan->label, ops);
@@ -128,7 +128,7 @@ void dist_device_task_destroy(dist_task *task)
     free(task->range);
     if (!t)
         return;
-    dist_gates_await(task->engine);
+    dist_engine_settle(task->engine);
     const int before = dist_gpu_enter(gpu);
     for (size_t d = 0; d < t->ops; d++)
         if (t->op[d].event)

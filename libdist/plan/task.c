@@ -47,6 +47,8 @@ static dist_status allocate(dist_task *task)
         !task->after || !task->phase || !task->messages.op || !task->local.op || !task->calls.op ||
         !task->device.op || (task->engine->options.trace && !task->began))
         return dist_fail(DIST_ERR_MEMORY, "%s: no memory for %zu ops", plan->label, plan->ops);
+    if (dist_plan_has_device(plan))
+        dist_engine_settle(task->engine);
     for (size_t b = 0; b < plan->buffers; b++) {
         const dist_plan_buffer *buffer = &plan->buffer[b];
         void *address = NULL;

@@ -19,7 +19,8 @@
  *   FAKE_CUDA_FAIL=CALL:N:ERROR          the N-th call of that member of dist_cuda (or encode, decode) gives ERROR, and all later ones
  *   FAKE_CUDA_DROP_WAIT=N                the N-th stream_wait_event does nothing; all: each of them
  *   FAKE_CUDA_NO_VALUES=1                streams cannot wait for values; 2: and the device does not say so
- *   FAKE_CUDA_FREE_WAITS=1               freeing device memory waits until all streams are idle, and other threads' calls wait for that
+ *   FAKE_CUDA_FREE_WAITS=1               allocating, and freeing device memory, waits until all streams are idle, and so do the
+ *                                        calls that other threads make meanwhile
  *   FAKE_CUDA_RANGES=1                   somebody listens to NVTX ranges
  */
 #ifndef DIST_TESTS_FAKE_CUDA_H

@@ -51,6 +51,7 @@ static int add(block made)
 int fake_allocate(void **out, uint64_t bytes)
 {
     const uint64_t page = 4096, mapped = (bytes + page - 1) / page * page;
+    fake_freeing();
     const int file = memfd_create("fake_cuda", MFD_CLOEXEC);
     if (bytes == 0 || file < 0 || ftruncate(file, (off_t)mapped) != 0)
         return FAKE_INVALID_VALUE;
@@ -89,6 +90,7 @@ int fake_release(void *address)
 int fake_pin(void **out, uint64_t bytes)
 {
     const uint64_t mapped = (bytes + 4095) / 4096 * 4096;
+    fake_freeing();
     char *const made = aligned_alloc(4096, mapped ? mapped : 4096);
     if (!made)
         return FAKE_INVALID_VALUE;

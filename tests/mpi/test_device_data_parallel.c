@@ -429,7 +429,7 @@ static void test_streams_of_threads(void **state)
     close_twins(&t);
 }
 
-/* What a stream waits for may still be under way when all is freed, and CUDA may wait for all streams when it frees. */
+/* What a stream waits for may still be under way when memory is allocated and freed, where CUDA may wait for all streams. */
 static void test_the_end_comes_at_once(void **state)
 {
     twins t;
@@ -446,6 +446,8 @@ static void test_the_end_comes_at_once(void **state)
         for (int busy = 0; busy < 20; busy++)
             assert_cuda(cuda->copy(t.found[0][0], t.written[0][0], sizeof(float), t.stream[0]));
         assert_dist(dist_data_parallel_wait(t.device, t.stream[0])); /* the averages may come first */
+        dist_data_parallel *const another = create(&t, true, false, options_of("int4"));
+        assert_dist(dist_data_parallel_destroy(another));
         close_twins(&t);
     }
     unsetenv("FAKE_CUDA_DELAY_US");
