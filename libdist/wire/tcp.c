@@ -89,7 +89,7 @@ static dist_status start(dist_tcp_message *message)
         return dist_fail(DIST_ERR_SYSTEM, "%s", peer->why);
     DIST_TRY(total_of(&message->what, &message->total));
     if (peer->open == 0 && peer->running == 0)
-        peer->meet_by = dist_deadline(peer->wire->timeout);
+        peer->meet_by = dist_deadline(DIST_TCP_MEET * peer->wire->timeout);
     message->running = true;
     peer->running++;
     peer->wire->running++;

@@ -322,7 +322,7 @@ static dist_status not_met(dist_tcp_peer *peer)
             peer, DIST_ERR_TIMEOUT,
             "rank %d did not connect to this rank at %s within %g s; is there a firewall? DIST_IFACE chooses "
             "the interface, DIST_PORTS the ports, DIST_WIRE=mpi does without",
-            peer->rank, wire->place, wire->timeout);
+            peer->rank, wire->place, DIST_TCP_MEET * wire->timeout);
     for (int a = 0; a < card->addresses && used + 64 < sizeof text; a++) {
         dist_tcp_format_address(&card->address[a], card->port, text + used, sizeof text - used);
         used = strlen(text);
@@ -333,7 +333,7 @@ static dist_status not_met(dist_tcp_peer *peer)
         peer, DIST_ERR_TIMEOUT,
         "rank %d could not be reached at %s within %g s; is there a firewall? DIST_IFACE chooses the "
         "interface, DIST_PORTS the ports, DIST_WIRE=mpi does without",
-        peer->rank, text, wire->timeout);
+        peer->rank, text, DIST_TCP_MEET * wire->timeout);
 }
 
 /* An attempt of the first stream that takes too long is given up; others are the first one's word that the peer is there. */

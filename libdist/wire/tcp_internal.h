@@ -10,15 +10,17 @@
 #include "wire/tcp.h"
 #include "wire/tcp_frame.h"
 
-#define DIST_TCP_PIECE        ((uint64_t)64 << 10) /* bytes of a message that one stream takes at a time */
-#define DIST_TCP_SMALL        ((uint64_t)4 << 10) /* messages up to it go on the first stream, before others */
-#define DIST_TCP_AHEAD_MOST   ((uint64_t)64 << 10) /* longer messages are never sent ahead */
-#define DIST_TCP_ROOM         ((int64_t)4 << 20)   /* bytes that a peer may send ahead */
-#define DIST_TCP_COST_LEAST   256                  /* what the shortest message sent ahead takes of it */
-#define DIST_TCP_ADDRESSES    8                    /* of a rank */
-#define DIST_TCP_GUESTS       256                  /* accepted, not yet greeted */
-#define DIST_TCP_BATCH        64                   /* heads without payload that are written at once */
-#define DIST_TCP_READ_AT_ONCE ((uint64_t)1 << 20)  /* bytes, before other streams have their turn */
+#define DIST_TCP_PIECE      ((uint64_t)64 << 10) /* bytes of a message that one stream takes at a time */
+#define DIST_TCP_SMALL      ((uint64_t)4 << 10)  /* messages up to it go on the first stream, before others */
+#define DIST_TCP_AHEAD_MOST ((uint64_t)64 << 10) /* longer messages are never sent ahead */
+#define DIST_TCP_ROOM       ((int64_t)4 << 20)   /* bytes that a peer may send ahead */
+#define DIST_TCP_COST_LEAST 256                  /* what the shortest message sent ahead takes of it */
+#define DIST_TCP_ADDRESSES  8                    /* of a rank */
+#define DIST_TCP_MEET                                                                                        \
+    0.75 /* of the timeout: two ranks that do not meet say so before a task says that it waits */
+#define DIST_TCP_GUESTS       256                 /* accepted, not yet greeted */
+#define DIST_TCP_BATCH        64                  /* heads without payload that are written at once */
+#define DIST_TCP_READ_AT_ONCE ((uint64_t)1 << 20) /* bytes, before other streams have their turn */
 
 typedef struct dist_tcp_wire dist_tcp_wire;
 typedef struct dist_tcp_peer dist_tcp_peer;
