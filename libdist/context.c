@@ -63,6 +63,7 @@ dist_status dist_context_spec(dist_context *context, const char *algo, const cha
     spec->chunk_bytes = (uint64_t)dist_option_number(options, DIST_OPTION_CHUNK);
     spec->window_bytes = (uint64_t)dist_option_number(options, DIST_OPTION_WINDOW);
     spec->topology = context->topology;
+    spec->team = context->team_wire != NULL;
     spec->rank = context->wire ? context->wire->rank : 0;
     return DIST_OK;
 }
@@ -114,6 +115,8 @@ static dist_status start(dist_context *context, MPI_Comm communicator, const dis
 static void free_context(dist_context *context, bool failed)
 {
     dist_devices_release(context, failed);
+    if (context->team_wire)
+        context->team_wire->ops->close(context->team_wire, failed);
     if (context->wire)
         context->wire->ops->close(context->wire, failed);
     dist_trace_destroy(context->trace);

@@ -32,6 +32,7 @@ struct dist_context {
     const dist_codec_cuda *cuda_codec;
     dist_gpu *gpu;          /* NULL until the first call with device memory */
     dist_wire *device_wire; /* NCCL inside this site; NULL: none */
+    dist_wire *team_wire;   /* shared memory inside this site; NULL: none, on all ranks */
     bool team; /* NCCL connects the devices of each site that has several; the same on all ranks */
 };
 

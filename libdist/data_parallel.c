@@ -108,6 +108,7 @@ dist_status dist_data_parallel_setup_of(dist_context *context, const dist_parame
     *setup = (dist_data_parallel_setup){
         .engine = context->engine,
         .log = &context->log,
+        .team_wire = context->team_wire,
         .bucket_bytes = options.bucket_bytes,
         .first_bucket_bytes = options.first_bucket_bytes,
         .accumulate = options.accumulate > 1 ? options.accumulate : 1,

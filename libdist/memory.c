@@ -1,5 +1,7 @@
 #include <libdist/memory.h>
 
+#include "base/memory.h"
+#include "context_internal.h"
 #include "device/cuda.h"
 
 const char *dist_memory_name(dist_memory memory)
@@ -24,4 +26,20 @@ dist_status dist_cuda_available(void)
 {
     dist_cuda_plugin plugin;
     return dist_cuda_plugin_find(&plugin);
+}
+
+dist_status dist_alloc(dist_context *context, size_t bytes, void **memory)
+{
+    DIST_CHECK_CONTEXT(context);
+    if (!memory)
+        return dist_fail(DIST_ERR_ARGUMENT, "dist_alloc: the place for the memory is NULL");
+    *memory = dist_wire_alloc(context->team_wire, bytes);
+    return *memory ? DIST_OK : dist_fail(DIST_ERR_MEMORY, "dist_alloc: no memory for %zu bytes", bytes);
+}
+
+dist_status dist_free(dist_context *context, void *memory)
+{
+    DIST_CHECK_CONTEXT(context);
+    dist_wire_free(context->team_wire, memory);
+    return DIST_OK;
 }

@@ -57,7 +57,7 @@ static dist_status hash_bytes(const dist_context *context, const unsigned char *
             if (status >= 0)
                 hash_part(&h, part, now);
         }
-        dist_free(part);
+        dist_free_zeroed(part);
         DIST_TRY(status);
     }
     *hash = hash_end(&h, bytes);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "collective/measure.h"
 #include "wire/route.h"
+#include "wire/shm.h"
 #include "wire/tcp.h"
 
 #define WISH_TIMEOUT  60.0
@@ -141,9 +142,19 @@ static dist_status choose(dist_context *context, const bool *reaches, bool keep_
     return status;
 }
 
+static dist_status open_team(dist_context *context)
+{
+    const bool wanted = strcmp(dist_option_text(&context->options, DIST_OPTION_SHM), "off") != 0;
+    DIST_TRY(dist_wire_shm_open(&context->team_wire, wanted, dist_wire_route_first(context->wire),
+                                context->topology, &context->log));
+    dist_engine_use_team_wire(context->engine, context->team_wire);
+    return DIST_OK;
+}
+
 dist_status dist_wires_open(dist_context *context)
 {
     const wish mine = wish_of(context);
+    DIST_TRY(open_team(context));
     DIST_TRY(compare_wishes(context));
     if (context->topology->sites == 1 || mine.wire == DIST_WIRE_CHOICE_MPI)
         return DIST_OK;

@@ -295,8 +295,15 @@ int perf_all_reduce(dist_context *context, const perf_options *options)
         }
         good &= (b.time[a] = calloc((size_t)options->iterations, sizeof(double))) != NULL;
     }
-    b.send = aligned_alloc(64, most / 64 * 64 + 64);
-    b.receive = aligned_alloc(64, most / 64 * 64 + 64);
+    if (options->own_memory) {
+        b.send = aligned_alloc(64, most / 64 * 64 + 64);
+        b.receive = aligned_alloc(64, most / 64 * 64 + 64);
+    } else {
+        void *memory[2] = {NULL, NULL};
+        good &= dist_alloc(context, most, &memory[0]) >= 0 && dist_alloc(context, most, &memory[1]) >= 0;
+        b.send = memory[0];
+        b.receive = memory[1];
+    }
     perf_row *rows = calloc(count_sizes(options) * (size_t)options->algos, sizeof *rows);
     int status = PERF_FAILED;
     if (good && b.send && b.receive && rows) {
@@ -307,8 +314,13 @@ int perf_all_reduce(dist_context *context, const perf_options *options)
     }
     for (int a = 0; a < options->algos; a++)
         free(b.time[a]);
-    free(b.send);
-    free(b.receive);
+    if (options->own_memory) {
+        free(b.send);
+        free(b.receive);
+    } else {
+        dist_free(context, b.send);
+        dist_free(context, b.receive);
+    }
     free(rows);
     return status;
 }

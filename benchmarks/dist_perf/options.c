@@ -119,6 +119,10 @@ static bool read_flag(perf_options *o, const char *flag, const char *value)
         return perf_read_number(value, 1, &o->timeout) && o->timeout > 0;
     if (strcmp(flag, "--algo") == 0)
         return read_algos(o, value);
+    if (strcmp(flag, "--memory") == 0) {
+        o->own_memory = strcmp(value, "malloc") == 0;
+        return o->own_memory || strcmp(value, "dist_alloc") == 0;
+    }
     if (strcmp(flag, "--codec") == 0)
         return (o->codec = value) != NULL;
     if (strcmp(flag, "--link-rate") == 0 && perf_read_number(value, 1000, &o->link_rate)) {

@@ -12,6 +12,7 @@ typedef struct perf_options {
     double factor;
     int iterations, warmup;
     bool check;
+    bool own_memory; /* malloc's, not dist_alloc's */
     dist_type type;
     dist_reduction op;
     char list[256]; /* backs algo[] */

@@ -17,7 +17,7 @@ void *dist_alloc_zeroed(size_t bytes)
     return memory;
 }
 
-void dist_free(void *memory)
+void dist_free_zeroed(void *memory)
 {
     free(memory);
 }

@@ -8,9 +8,9 @@
 #define DIST_ALIGNMENT 64
 
 /* `bytes` zeroed bytes at a 64-byte boundary (never NULL for 0 bytes), or NULL when there is no memory. Free
- * with dist_free. */
+ * with dist_free_zeroed. */
 void *dist_alloc_zeroed(size_t bytes);
-void dist_free(void *memory);
+void dist_free_zeroed(void *memory);
 
 /* Makes room for at least `needed` elements of `element` bytes in the array whose pointer is at `address`;
  * *capacity counts elements and at least doubles. False, with nothing changed, when there is no memory. */

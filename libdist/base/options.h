@@ -40,6 +40,8 @@
     X(DIST_OPTION_WIRE, "DIST_WIRE", WIRE, "auto", "between sites: auto, mpi or tcp")                        \
     X(DIST_OPTION_STREAMS, "DIST_STREAMS", STREAMS, "auto",                                                  \
       "tcp: connections of two ranks, 1 to 64, or auto")                                                     \
+    X(DIST_OPTION_SHM, "DIST_SHM", TEXT, "auto",                                                             \
+      "auto: ranks of a node use each other's memory; off: they send messages")                              \
     X(DIST_OPTION_IFACE, "DIST_IFACE", TEXT, "",                                                             \
       "tcp: the interface or address to use; empty: any that connects")                                      \
     X(DIST_OPTION_PORTS, "DIST_PORTS", PORTS, "0", "tcp: the port to listen on, or FIRST-LAST; 0: any")      \

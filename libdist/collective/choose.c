@@ -105,7 +105,8 @@ double dist_predicted(const dist_spec *spec, dist_algo_kind kind)
 static dist_algo_kind best(const dist_spec *spec)
 {
     bool sites = spec->topology->sites > 1;
-    if (spec->codec.kind != DIST_CODEC_NONE || (spec->team && spec->kind == DIST_ALL_REDUCE))
+    if (spec->codec.kind != DIST_CODEC_NONE || (spec->team && !sites) ||
+        (spec->team && spec->device && spec->kind == DIST_ALL_REDUCE))
         return DIST_ALGO_HIER;
     if (spec->kind == DIST_BARRIER)
         return DIST_ALGO_DOUBLING;

@@ -45,8 +45,9 @@ typedef struct dist_spec {
     int root;
     uint64_t count; /* as the public call takes it: per rank for reduce-scatter and all-gather */
     bool in_place;
-    bool device;     /* the data is in device memory, on all ranks */
-    bool team;       /* and a device wire connects the ranks of each site that has several: the same on all ranks */
+    bool device; /* the data is in device memory, on all ranks */
+    bool
+        team; /* a wire for memory of that kind connects the ranks of each site that has several: the same on all ranks */
     uint32_t stream; /* tells apart what is encoded in one step, for random numbers */
     bool feedback;   /* keep error feedback from run to run, if the codec wants it */
     dist_codec codec;

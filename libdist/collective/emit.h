@@ -68,6 +68,15 @@ void dist_emit_doubling(dist_plan *plan, const dist_spec *spec, dist_slice data)
 /* tree.c */
 void dist_emit_tree_broadcast(dist_plan *plan, const dist_spec *spec, dist_slice data, bool by_site);
 
+/* team.c: of a spec that dist_is_of_team */
+bool dist_is_of_team(const dist_spec *spec);
+void dist_emit_team_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice output, dist_slice input);
+void dist_emit_team_reduce_scatter(dist_plan *plan, const dist_spec *spec, dist_slice output,
+                                   dist_slice input);
+void dist_emit_team_all_gather(dist_plan *plan, const dist_spec *spec, dist_slice output, dist_slice input);
+void dist_emit_team_broadcast(dist_plan *plan, const dist_spec *spec, dist_slice data);
+void dist_emit_team_barrier(dist_plan *plan, const dist_spec *spec, dist_slice word);
+
 /* hier.c, across.c */
 void dist_emit_hier_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data);
 void dist_emit_hier_reduce_scatter(dist_plan *plan, const dist_spec *spec, dist_slice input,

@@ -81,6 +81,10 @@ static void emit_all_reduce(dist_plan *plan, const dist_spec *spec, operands o)
         native_all_reduce(plan, spec, o.output, o.input);
         return;
     }
+    if (dist_is_of_team(spec)) {
+        dist_emit_team_all_reduce(plan, spec, o.output, o.input);
+        return;
+    }
     if (!spec->in_place)
         copy_pieces(plan, spec, o.output, o.input);
     dist_emit_all_reduce(plan, spec, o.output);
@@ -88,7 +92,9 @@ static void emit_all_reduce(dist_plan *plan, const dist_spec *spec, operands o)
 
 static void emit_reduce_scatter(dist_plan *plan, const dist_spec *spec, operands o)
 {
-    if (spec->algo.kind == DIST_ALGO_HIER) {
+    if (dist_is_of_team(spec)) {
+        dist_emit_team_reduce_scatter(plan, spec, o.output, o.input);
+    } else if (spec->algo.kind == DIST_ALGO_HIER) {
         dist_emit_hier_reduce_scatter(plan, spec, o.input, o.output);
     } else if (spec->algo.kind == DIST_ALGO_MPI) {
         dist_slice result = o.output;
@@ -109,6 +115,10 @@ static void emit_reduce_scatter(dist_plan *plan, const dist_spec *spec, operands
 static void emit_all_gather(dist_plan *plan, const dist_spec *spec, operands o)
 {
     dist_slice mine = dist_part(o.output, (uint64_t)spec->rank * o.input.bytes, o.input.bytes);
+    if (dist_is_of_team(spec)) {
+        dist_emit_team_all_gather(plan, spec, o.output, o.input);
+        return;
+    }
     if (!spec->in_place)
         copy_pieces(plan, spec, mine, o.input);
     if (spec->algo.kind == DIST_ALGO_MPI)
@@ -121,7 +131,9 @@ static void emit_all_gather(dist_plan *plan, const dist_spec *spec, operands o)
 
 static void emit_broadcast(dist_plan *plan, const dist_spec *spec, operands o)
 {
-    if (spec->algo.kind == DIST_ALGO_MPI)
+    if (dist_is_of_team(spec))
+        dist_emit_team_broadcast(plan, spec, o.output);
+    else if (spec->algo.kind == DIST_ALGO_MPI)
         dist_plan_native(plan, DIST_NATIVE_BROADCAST, spec->type, DIST_SUM, spec->root, spec->count, o.output,
                          dist_slice_of(DIST_NO_BUFFER, 0, 0));
     else if (spec->algo.kind == DIST_ALGO_RING)
@@ -140,7 +152,9 @@ static void emit_barrier(dist_plan *plan, const dist_spec *spec)
     words.reduction = DIST_MAX;
     if (spec->topology->ranks == 1)
         return;
-    if (spec->algo.kind == DIST_ALGO_MPI)
+    if (dist_is_of_team(spec))
+        dist_emit_team_barrier(plan, &words, word);
+    else if (spec->algo.kind == DIST_ALGO_MPI)
         dist_plan_native(plan, DIST_NATIVE_BARRIER, DIST_INT32, DIST_SUM, 0, 0, word, word);
     else
         dist_emit_doubling(plan, &words, word);

@@ -9,7 +9,7 @@ typedef struct inside {
     const dist_spec *spec;
     const dist_site_ranks *site;
     int local, rails;
-    bool team; /* the device wire does it */
+    bool team; /* the team's wire does it */
     dist_slots slots;
 } inside;
 
@@ -41,7 +41,7 @@ static void gather_piece(inside *in, dist_plan *plan, dist_slice piece, int owne
             dist_plan_send(plan, DIST_CHANNEL_INSIDE, in->site->rank[other], piece);
 }
 
-/* The same over the device wire. A whole chunk of which every rank owns a piece takes one reduce-scatter and one all-gather. Of
+/* The same over the team's wire. A whole chunk of which every rank owns a piece takes one reduce-scatter and one all-gather. Of
  * others, the last of a vector and all of a site with more ranks than rails, everybody gets the sum, and then each
  * owner's piece. */
 static bool is_even(const inside *in, dist_slice chunk, uint64_t piece)
@@ -106,23 +106,11 @@ static void gather_chunk(inside *in, dist_plan *plan, dist_slice chunk, uint64_t
         gather_piece(in, plan, piece_of(chunk, 0, piece, rail), rail);
 }
 
-/* With nobody elsewhere the device wire does all of it. */
-static void team_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data)
-{
-    const uint64_t size = dist_type_bytes(spec->type);
-    const dist_site_ranks *site = &spec->topology->site[0];
-    dist_plan_set_team(plan, site->rank, site->count);
-    dist_plan_native_team(plan, DIST_NATIVE_ALL_REDUCE, spec->type, spec->reduction, 0, data.bytes / size,
-                          data, data);
-    if (spec->reduction == DIST_AVERAGE)
-        dist_plan_divide(plan, spec->type, data, spec->topology->ranks);
-}
-
 void dist_emit_hier_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice data)
 {
     const dist_topology *topology = spec->topology;
-    if (spec->team && topology->sites == 1) {
-        team_all_reduce(plan, spec, data);
+    if (dist_is_of_team(spec)) {
+        dist_emit_team_all_reduce(plan, spec, data, data);
         return;
     }
     const dist_place *me = &topology->place[spec->rank];

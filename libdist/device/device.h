@@ -15,6 +15,8 @@
 typedef struct dist_device_ops {
     const char *name;
     void (*copy)(void *dst, const void *src, size_t bytes);
+    /* The same past the caches, where the processor can: for more than they hold. */
+    void (*copy_past)(void *dst, const void *src, size_t bytes);
 
     /* dst = dst op src. DIST_AVERAGE adds as DIST_SUM does; divide follows once all is added. float16 and
      * bfloat16 are added in float32 and rounded to nearest even; integers wrap. DIST_MIN and DIST_MAX keep

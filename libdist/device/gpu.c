@@ -117,7 +117,7 @@ void dist_gpu_free(const dist_gpu *gpu, dist_memory memory, void *address)
     if (!address)
         return;
     if (!gpu || (memory != DIST_MEMORY_CUDA && memory != DIST_MEMORY_PINNED)) {
-        dist_free(address);
+        dist_free_zeroed(address);
         return;
     }
     const int before = dist_gpu_enter(gpu);

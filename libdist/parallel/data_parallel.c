@@ -17,10 +17,20 @@ static bool is_pinned(const dist_data_parallel *dp)
     return dp->setup.memory == DIST_MEMORY_PINNED && dp->setup.cuda;
 }
 
+static bool is_host(const dist_data_parallel *dp)
+{
+    return dp->setup.memory != DIST_MEMORY_CUDA && !is_pinned(dp);
+}
+
 /* Pinned memory takes no device into use, which all ranks would have to do. */
 static dist_status allocate_bucket(const dist_data_parallel *dp, uint64_t bytes, void **memory)
 {
     const dist_cuda *cuda = dp->setup.cuda;
+    if (is_host(dp)) {
+        *memory = dist_wire_alloc(dp->setup.team_wire, bytes);
+        return *memory ? DIST_OK
+                       : dist_fail(DIST_ERR_MEMORY, "no memory for %" PRIu64 " bytes of gradients", bytes);
+    }
     if (!is_pinned(dp))
         return dist_gpu_alloc(dp->setup.gpu, dp->setup.memory, bytes, memory);
     const int error = cuda->pin(memory, bytes ? bytes : 1);
@@ -33,7 +43,9 @@ static dist_status allocate_bucket(const dist_data_parallel *dp, uint64_t bytes,
 
 static void free_bucket(const dist_data_parallel *dp, void *memory)
 {
-    if (!is_pinned(dp))
+    if (is_host(dp))
+        dist_wire_free(dp->setup.team_wire, memory);
+    else if (!is_pinned(dp))
         dist_gpu_free(dp->setup.gpu, dp->setup.memory, memory);
     else if (memory)
         dp->setup.cuda->unpin(memory);
@@ -129,6 +141,7 @@ dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_se
     if (!dp)
         return dist_fail(DIST_ERR_MEMORY, "no memory for data parallel");
     dp->setup = *setup;
+    dp->setup.spec.team = setup->spec.team && !setup->member; /* a team is a whole site */
     dist_status status = DIST_OK;
     if (!copy_members(dp) || !copy_parameters(dp, parameters, n))
         status = dist_fail(DIST_ERR_MEMORY, "no memory for %zu parameters", n);

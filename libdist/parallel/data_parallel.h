@@ -22,6 +22,7 @@ typedef struct dist_data_parallel_setup {
     uint64_t bucket_bytes;       /* 0: DIST_BUCKET_DEFAULT, at most an eighth of all gradients */
     uint64_t first_bucket_bytes; /* 0: 1 MiB */
     int accumulate;
+    dist_wire *team_wire;  /* whose memory host buckets are; NULL: any */
     const int *member;     /* [spec.topology->ranks]; NULL: all ranks of the job */
     dist_memory memory;    /* of all gradients, and of the buckets; AUTO is HOST */
     const dist_gpu *gpu;   /* that plans may use; NULL: host memory only. Stays the caller's */

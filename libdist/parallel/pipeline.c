@@ -183,7 +183,6 @@ dist_status dist_pp_register(dist_pipeline *p, int stage, const dist_parameter *
     setup.spec.topology = p->group;
     setup.spec.rank = dist_mesh_replica(&p->layout.mesh, p->setup.rank);
     setup.member = p->member;
-    setup.spec.team = false; /* the device wire is of whole sites */
     DIST_TRY(dist_dp_create(&state->averages, &setup, parameters, n));
     state->parameters = n;
     p->registered++;

@@ -306,6 +306,8 @@ static dist_status pass(dist_engine *engine, bool *moved)
 {
     *moved = take_submitted(engine);
     DIST_TRY(poll_wire(engine, engine->options.wire, moved));
+    if (engine->team_wire)
+        DIST_TRY(poll_wire(engine, engine->team_wire, moved));
     if (engine->device_wire)
         DIST_TRY(poll_wire(engine, engine->device_wire, moved));
     if (engine->gpu)

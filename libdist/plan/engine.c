@@ -153,6 +153,13 @@ dist_status dist_engine_use_device(dist_engine *engine, const dist_gpu *gpu, dis
     return status;
 }
 
+void dist_engine_use_team_wire(dist_engine *engine, dist_wire *team_wire)
+{
+    pthread_mutex_lock(&engine->drive);
+    engine->team_wire = team_wire;
+    pthread_mutex_unlock(&engine->drive);
+}
+
 double dist_engine_timeout(const dist_engine *engine)
 {
     return engine->options.timeout;

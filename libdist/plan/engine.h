@@ -41,6 +41,8 @@ double dist_engine_timeout(const dist_engine *engine);
  * engine's tasks. After a failure the engine closes the wire as failed, which its owner may do again. DIST_ERR_STATE when
  * another device is in use. */
 dist_status dist_engine_use_device(dist_engine *engine, const struct dist_gpu *gpu, dist_wire *device_wire);
+/* The wire that does what is the team's in host memory; it stays the caller's and outlives the engine's tasks. */
+void dist_engine_use_team_wire(dist_engine *engine, dist_wire *team_wire);
 /* Before device or pinned memory is allocated or freed, which CUDA may do only when all streams have come to their end: waits for the
  * runs that streams of the program wait for, because to end they need a device that is not held up. */
 void dist_engine_settle(dist_engine *engine);

@@ -98,6 +98,7 @@ struct dist_engine {
     int64_t busy_since, last_check;
     const dist_gpu *gpu;                                                    /* NULL: no device is in use */
     dist_wire *device_wire;                                                 /* NULL: none connects devices */
+    dist_wire *team_wire;                                                   /* NULL: none does for host memory */
     dist_device_op *lane_first[DIST_LANES_ALL], *lane_last[DIST_LANES_ALL]; /* queued, oldest first */
     uint64_t spaces_used;  /* bit s: collective space s belongs to a live task */
     uint32_t agreements;   /* tasks created so far */

@@ -5,8 +5,11 @@
 #include "base/clock.h"
 #include "plan/engine_internal.h"
 
-#define SHORT_OPS 64
-#define POLLS     64 /* before the first look at the clock */
+#define SHORT_OPS     64
+#define SHORT_NATIVE  ((uint64_t)64 << 10) /* bytes of a collective of the team, and of arithmetic beside it */
+#define POLLS         64                   /* before the first look at the clock */
+#define TEAM_POLLS    512 /* of the team's wire, which take nanoseconds: a mate that runs comes soon */
+#define CROWDED_POLLS 4   /* one that does not run needs the processor */
 
 bool dist_plan_is_short(const dist_plan *plan)
 {
@@ -14,8 +17,9 @@ bool dist_plan_is_short(const dist_plan *plan)
         return false;
     for (size_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
-        if (op->kind == DIST_OP_NATIVE || op->kind == DIST_OP_CALL || op->variable || dist_op_is_coded(op) ||
-            op->dst.bytes > DIST_WIRE_SHORT || op->src.bytes > DIST_WIRE_SHORT)
+        const uint64_t most = op->kind == DIST_OP_NATIVE || plan->team ? SHORT_NATIVE : DIST_WIRE_SHORT;
+        if ((op->kind == DIST_OP_NATIVE && !op->device) || op->kind == DIST_OP_CALL || op->variable ||
+            dist_op_is_coded(op) || op->dst.bytes > most || op->src.bytes > most)
             return false;
     }
     for (size_t b = 0; b < plan->buffers; b++) /* streams have an order of their own */
@@ -105,6 +109,31 @@ static dist_status message(express *e, uint32_t number, const dist_op *op)
     return DIST_OK;
 }
 
+/* A collective of the team. Whatever else ends there meanwhile is another task's. */
+static dist_status native(express *e, uint32_t number)
+{
+    dist_wire_request *const mine = e->task->request[number];
+    const unsigned most = mine->wire->crowded ? CROWDED_POLLS : TEAM_POLLS;
+    dist_status status = mine->wire->ops->start(mine);
+    for (unsigned polls = 1; status >= 0; polls++) {
+        dist_wire_request *const *done;
+        dist_wire_request *failed = NULL;
+        int count = 0;
+        bool ended = false;
+        status = mine->wire->ops->poll(mine->wire, &done, &count, &failed);
+        for (int i = 0; status >= 0 && i < count; i++) {
+            ended |= done[i] == mine;
+            if (done[i] != mine)
+                dist_engine_complete(e->engine, done[i]->owner, done[i]->number);
+        }
+        if (ended)
+            return DIST_OK;
+        if (status >= 0 && polls >= most)
+            DIST_TRY(wait_on(e, number));
+    }
+    return give_up(e, number, status, dist_last_error());
+}
+
 static dist_status run(express *e)
 {
     const dist_plan *plan = e->task->plan;
@@ -117,6 +146,8 @@ static dist_status run(express *e)
             DIST_TRY(await_sends(e, before));
         if (op->kind == DIST_OP_SEND || op->kind == DIST_OP_RECV)
             DIST_TRY(message(e, i, op));
+        else if (op->kind == DIST_OP_NATIVE)
+            DIST_TRY(native(e, i));
         else
             DIST_TRY(dist_op_run(e->engine, e->task, op)); /* arithmetic of a short plan does not fail */
     }

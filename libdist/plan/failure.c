@@ -111,10 +111,12 @@ static void fail_and_listen(dist_engine *engine, dist_status status, const char 
 void dist_engine_fail(dist_engine *engine, dist_status status, const char *sentence)
 {
     dist_wire *wire = engine->options.wire;
-    char copy[DIST_ERROR_MAX], why[256] = "";
+    char copy[DIST_ERROR_MAX], why[256] = "", mates[256] = "";
     if (status == DIST_ERR_TIMEOUT && wire->ops->describe)
         wire->ops->describe(wire, why, sizeof why);
-    snprintf(copy, sizeof copy, "%s%s%s", sentence, why[0] ? "; " : "", why);
+    if (status == DIST_ERR_TIMEOUT && engine->team_wire)
+        engine->team_wire->ops->describe(engine->team_wire, mates, sizeof mates);
+    snprintf(copy, sizeof copy, "%s%s%s%s%s", sentence, why[0] ? "; " : "", why, mates[0] ? "; " : "", mates);
     fail_and_listen(engine, status, copy, copy, 0);
 }
 

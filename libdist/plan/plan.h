@@ -65,7 +65,7 @@ typedef struct dist_op {
     bool variable : 1; /* SEND, RECV: a dist_parcel, of which only what it says travels */
     bool head : 1;     /* COPY: of heads of parcels */
     bool staged : 1;   /* SEND, RECV: of the CALL named by call, stage and microbatch; for people to read */
-    bool device : 1;  /* SEND, RECV, NATIVE: over the device wire, in device memory; a NATIVE is the team's */
+    bool device : 1;  /* SEND, RECV, NATIVE: over the device wire, in device memory; NATIVE: of the team, in any memory */
     uint16_t channel; /* SEND, RECV: messages of different channels are independent */
     int32_t peer;     /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t

@@ -138,7 +138,7 @@ void dist_device_task_destroy(dist_task *task)
             gpu->cuda->event_destroy(t->gate[g].event);
     dist_gpu_leave(gpu, before);
     for (size_t b = 0; t->shadow && b < task->plan->buffers; b++)
-        dist_free(t->shadow[b]);
+        dist_free_zeroed(t->shadow[b]);
     dist_gpu_free(gpu, DIST_MEMORY_CUDA, t->workspace);
     dist_gpu_free(gpu, DIST_MEMORY_PINNED, t->nonfinite);
     dist_gpu_give_word(gpu, t->word);

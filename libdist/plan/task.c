@@ -62,10 +62,19 @@ static dist_status allocate(dist_task *task)
     return dist_device_task_create(task);
 }
 
+/* Whether the device wire does it: what is the team's is, in device memory. */
+static bool is_of_device(const dist_task *task, const dist_op *op)
+{
+    return op->device && (op->kind != DIST_OP_NATIVE || dist_slice_on_device(task->plan, op->dst));
+}
+
 /* The wire that does an op. */
 static dist_wire *wire_of(const dist_task *task, const dist_op *op)
 {
-    return op->device ? task->engine->device_wire : task->engine->options.wire;
+    const dist_engine *engine = task->engine;
+    return is_of_device(task, op) ? engine->device_wire
+           : op->device           ? engine->team_wire
+                                  : engine->options.wire;
 }
 
 static dist_status make_message(dist_task *task, const dist_op *op, dist_wire_request **request)
@@ -143,15 +152,16 @@ static dist_status make_requests(dist_task *task)
     uint32_t ticket = 0;
     for (uint32_t i = 0; i < plan->ops; i++) {
         const dist_op *op = &plan->op[i];
-        if (op->device && !task->engine->device_wire)
-            return dist_fail(DIST_ERR_STATE, "%s: op %u is of a device wire, but there is none", plan->label,
-                             i);
+        if (op->device && !wire_of(task, op))
+            return dist_fail(DIST_ERR_STATE, "%s: op %u is of a wire of the team's, but there is none",
+                             plan->label, i);
         if (op->kind != DIST_OP_SEND && op->kind != DIST_OP_RECV && op->kind != DIST_OP_NATIVE)
             continue;
-        const int before = op->device ? dist_gpu_enter(task->engine->gpu) : -1;
+        const bool enters = is_of_device(task, op);
+        const int before = enters ? dist_gpu_enter(task->engine->gpu) : -1;
         const dist_status status = make_request(task, op, ticket, &task->request[i]);
         ticket += op->device && op->kind == DIST_OP_NATIVE;
-        if (op->device)
+        if (enters)
             dist_gpu_leave(task->engine->gpu, before);
         DIST_TRY(status);
         task->request[i]->owner = task;

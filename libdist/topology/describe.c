@@ -85,6 +85,6 @@ dist_status dist_topology_describe(dist_topology **topology, const char *text)
     char why[96];
     snprintf(why, sizeof why, "described as %.64s", text);
     dist_status status = dist_topology_create(topology, records, ranks, why);
-    dist_free(records);
+    dist_free_zeroed(records);
     return status;
 }

@@ -65,8 +65,8 @@ dist_status dist_topology_group(dist_topology **out, const dist_topology *all, c
     }
     if (status >= 0 && !copy_links(group, all, member))
         status = DIST_ERR_MEMORY;
-    dist_free(record);
-    dist_free(first);
+    dist_free_zeroed(record);
+    dist_free_zeroed(first);
     if (status >= 0) {
         *out = group;
         return DIST_OK;

@@ -62,7 +62,7 @@ static bool find_leaders(const dist_rank_record *records, int ranks, int *leader
             first = i;
         leader[member[i].rank] = member[first].rank;
     }
-    dist_free(member);
+    dist_free_zeroed(member);
     return true;
 }
 
@@ -146,12 +146,12 @@ void dist_topology_destroy(dist_topology *topology)
 {
     if (!topology)
         return;
-    dist_free(topology->place);
-    dist_free(topology->site);
-    dist_free(topology->members);
-    dist_free(topology->link);
-    dist_free(topology->probed);
-    dist_free(topology);
+    dist_free_zeroed(topology->place);
+    dist_free_zeroed(topology->site);
+    dist_free_zeroed(topology->members);
+    dist_free_zeroed(topology->link);
+    dist_free_zeroed(topology->probed);
+    dist_free_zeroed(topology);
 }
 
 /* FNV-1a over the four bytes of a number, lowest first on every machine. */

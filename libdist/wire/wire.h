@@ -123,9 +123,18 @@ typedef struct dist_wire_ops {
      * says anything. */
     void (*describe)(dist_wire *wire, char *text, size_t size);
 
+    /* Memory that the other ranks reach at less cost, zeroed (NULL: no room), and giving it back (false: it is none of the wire's).
+     * From any thread, beside other calls. NULL: there is no such memory. */
+    void *(*allocate)(dist_wire *wire, size_t bytes);
+    bool (*free)(dist_wire *wire, void *memory);
+
     /* Ends the wire. `failed`: leave requests that may never finish alone. */
     void (*close)(dist_wire *wire, bool failed);
 } dist_wire_ops;
+
+/* Zeroed memory of the wire, or else like any other; NULL: there is none. `wire` may be NULL. */
+void *dist_wire_alloc(dist_wire *wire, size_t bytes);
+void dist_wire_free(dist_wire *wire, void *memory);
 
 struct dist_wire {
     const dist_wire_ops *ops;
@@ -136,6 +145,7 @@ struct dist_wire {
         one_way;   /* bytes up to which a message takes one latency; the peers of longer ones agree first */
     bool threaded; /* calls may come from a thread of the library's own */
     bool device;   /* messages may be in device memory */
+    bool crowded;  /* ranks that it connects may wait for the same processor */
 };
 
 #endif

@@ -36,8 +36,9 @@ static void test_other_arguments(void **state)
     dist_context *context = open_context();
     bool last = rank == ranks - 1;
     assert_non_null(context);
+    options.algo = "doubling"; /* it sends messages, of which the first that differs is named */
     dist_status status =
-        dist_all_reduce(context, DIST_IN_PLACE, data, last ? 101 : 100, DIST_FLOAT32, DIST_SUM, NULL);
+        dist_all_reduce(context, DIST_IN_PLACE, data, last ? 101 : 100, DIST_FLOAT32, DIST_SUM, &options);
     expect_mismatch(context, status, "of 100 float32", "of 101 float32");
     assert_non_null(strstr(dist_last_error(), "first op that differs: op "));
     status =

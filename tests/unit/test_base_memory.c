@@ -23,10 +23,10 @@ static void memory_is_aligned_and_zeroed(void **state)
             for (size_t byte = 0; byte < sizes[i]; byte++)
                 assert_int_equal(memory[byte], 0);
             memset(memory, 0xff, sizes[i]);
-            dist_free(memory);
+            dist_free_zeroed(memory);
         }
     }
-    dist_free(NULL);
+    dist_free_zeroed(NULL);
 }
 
 static void a_size_that_overflows_is_refused(void **state)

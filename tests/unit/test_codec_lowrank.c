@@ -33,9 +33,9 @@ static matrix matrix_create(uint64_t rows, uint64_t columns, uint32_t rank)
 
 static void matrix_destroy(matrix *m)
 {
-    dist_free(m->value);
-    dist_free(m->factor);
-    dist_free(m->state);
+    dist_free_zeroed(m->value);
+    dist_free_zeroed(m->factor);
+    dist_free_zeroed(m->state);
 }
 
 static float *kept(const matrix *m)
