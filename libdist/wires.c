@@ -144,7 +144,10 @@ static dist_status choose(dist_context *context, const bool *reaches, bool keep_
 
 static dist_status open_team(dist_context *context)
 {
-    const bool wanted = strcmp(dist_option_text(&context->options, DIST_OPTION_SHM), "off") != 0;
+    static const dist_shm_wish wishes[] = {[DIST_SHM_CHOICE_AUTO] = DIST_SHM_REACHED,
+                                           [DIST_SHM_CHOICE_STAGE] = DIST_SHM_STAGED,
+                                           [DIST_SHM_CHOICE_OFF] = DIST_SHM_NONE};
+    const dist_shm_wish wanted = wishes[(int)dist_option_number(&context->options, DIST_OPTION_SHM)];
     DIST_TRY(dist_wire_shm_open(&context->team_wire, wanted, dist_wire_route_first(context->wire),
                                 context->topology, &context->log));
     dist_engine_use_team_wire(context->engine, context->team_wire);

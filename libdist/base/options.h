@@ -40,8 +40,8 @@
     X(DIST_OPTION_WIRE, "DIST_WIRE", WIRE, "auto", "between sites: auto, mpi or tcp")                        \
     X(DIST_OPTION_STREAMS, "DIST_STREAMS", STREAMS, "auto",                                                  \
       "tcp: connections of two ranks, 1 to 64, or auto")                                                     \
-    X(DIST_OPTION_SHM, "DIST_SHM", TEXT, "auto",                                                             \
-      "auto: ranks of a node use each other's memory; off: they send messages")                              \
+    X(DIST_OPTION_SHM, "DIST_SHM", SHM, "auto",                                                              \
+      "inside a node: auto, stage (no process_vm_readv) or off (messages only)")                             \
     X(DIST_OPTION_IFACE, "DIST_IFACE", TEXT, "",                                                             \
       "tcp: the interface or address to use; empty: any that connects")                                      \
     X(DIST_OPTION_PORTS, "DIST_PORTS", PORTS, "0", "tcp: the port to listen on, or FIRST-LAST; 0: any")      \
@@ -56,6 +56,8 @@ typedef enum dist_option {
         DIST_OPTIONS
 } dist_option;
 
+/* What DIST_SHM may say, in the order of its words. */
+enum { DIST_SHM_CHOICE_AUTO, DIST_SHM_CHOICE_STAGE, DIST_SHM_CHOICE_OFF };
 /* What DIST_WIRE may say, in the order of its words. */
 enum { DIST_WIRE_CHOICE_AUTO, DIST_WIRE_CHOICE_MPI, DIST_WIRE_CHOICE_TCP };
 
@@ -69,7 +71,7 @@ typedef enum dist_option_source {
 typedef struct dist_option_value {
     char *text; /* owned; never NULL */
     double
-        number; /* SECONDS: seconds; BYTES: bytes; LOG, PROGRESS, SIMD, WIRE: position in their list of words; STREAMS: 0: auto;
+        number; /* SECONDS: seconds; BYTES: bytes; LOG, PROGRESS, SIMD, WIRE, SHM: position in their list of words; STREAMS: 0: auto;
                       PORTS: the first * 65536 + the last */
     dist_option_source source;
 } dist_option_value;

@@ -10,6 +10,7 @@ static const char *const progress_words[] = {"thread", "inline", NULL};
 static const char *const simd_words[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
 
 static const char *const wire_words[] = {"auto", "mpi", "tcp", NULL};
+static const char *const shm_words[] = {"auto", "stage", "off", NULL};
 
 static bool parse_word(const char *const *words, const char *text, double *number)
 {
@@ -113,6 +114,8 @@ bool dist_option_parse(dist_option_kind kind, const char *text, double *number)
         return parse_word(simd_words, text, number);
     case DIST_KIND_WIRE:
         return parse_word(wire_words, text, number);
+    case DIST_KIND_SHM:
+        return parse_word(shm_words, text, number);
     case DIST_KIND_STREAMS:
         return parse_streams(text, number);
     case DIST_KIND_PORTS:
@@ -138,6 +141,8 @@ const char *dist_option_allowed(dist_option_kind kind)
         return "auto, scalar, avx2, avx512 or neon";
     case DIST_KIND_WIRE:
         return "auto, mpi or tcp";
+    case DIST_KIND_SHM:
+        return "auto, stage or off";
     case DIST_KIND_STREAMS:
         return "auto or a whole number from 1 to 64";
     case DIST_KIND_PORTS:

@@ -15,6 +15,7 @@ typedef enum dist_option_kind {
     DIST_KIND_BYTES,
     DIST_KIND_SIMD,
     DIST_KIND_WIRE,
+    DIST_KIND_SHM,
     DIST_KIND_STREAMS,
     DIST_KIND_PORTS
 } dist_option_kind;

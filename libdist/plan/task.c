@@ -62,10 +62,10 @@ static dist_status allocate(dist_task *task)
     return dist_device_task_create(task);
 }
 
-/* Whether the device wire does it: what is the team's is, in device memory. */
+/* Whether the device wire does it: a plan with device memory has the devices' team, also for what it keeps in pinned memory. */
 static bool is_of_device(const dist_task *task, const dist_op *op)
 {
-    return op->device && (op->kind != DIST_OP_NATIVE || dist_slice_on_device(task->plan, op->dst));
+    return op->device && (op->kind != DIST_OP_NATIVE || task->on_device);
 }
 
 /* The wire that does an op. */

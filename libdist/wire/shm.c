@@ -204,8 +204,10 @@ static dist_status share(dist_wire *control, hello *mine, hello *all, dist_statu
 }
 
 /* Whether this rank may read and write all others of its team. */
-static dist_status try_reaching(const dist_shm_wire *wire, const hello *all)
+static dist_status try_reaching(const dist_shm_wire *wire, dist_shm_wish wish, const hello *all)
 {
+    if (wish != DIST_SHM_REACHED)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "DIST_SHM=stage");
     for (int m = 0; m < wire->mates; m++) {
         const hello *other = &all[wire->mate[m].rank];
         uint64_t number = 0;
@@ -220,9 +222,11 @@ static dist_status try_reaching(const dist_shm_wire *wire, const hello *all)
     return DIST_OK;
 }
 
-static dist_status connect_team(dist_shm_wire *wire, bool wanted, dist_wire *control, hello *mine, hello *all)
+static dist_status connect_team(dist_shm_wire *wire, dist_shm_wish wish, dist_wire *control, hello *mine,
+                                hello *all)
 {
-    DIST_TRY(share(control, mine, all, wanted ? DIST_OK : dist_fail(DIST_ERR_UNSUPPORTED, "DIST_SHM=off")));
+    DIST_TRY(share(control, mine, all,
+                   wish != DIST_SHM_NONE ? DIST_OK : dist_fail(DIST_ERR_UNSUPPORTED, "DIST_SHM=off")));
     const uint64_t job = all[0].job;
     for (int m = 0; m < wire->mates; m++)
         wire->mate[m].pid = (pid_t)all[wire->mate[m].rank].pid;
@@ -231,7 +235,7 @@ static dist_status connect_team(dist_shm_wire *wire, bool wanted, dist_wire *con
         status = share(control, mine, all, dist_shm_segment_map(wire, job));
     dist_shm_segment_unlink(wire, job);
     DIST_TRY(status);
-    wire->reads = share(control, mine, all, try_reaching(wire, all)) == DIST_OK;
+    wire->reads = share(control, mine, all, try_reaching(wire, wish, all)) == DIST_OK;
     if (!wire->reads)
         dist_log_write(wire->log, DIST_LOG_INFO, "long vectors are staged in shared memory: %s",
                        dist_last_error());
@@ -252,7 +256,7 @@ static bool is_possible(const dist_topology *topology)
     return any;
 }
 
-dist_status dist_wire_shm_open(dist_wire **out, bool wanted, dist_wire *control,
+dist_status dist_wire_shm_open(dist_wire **out, dist_shm_wish wish, dist_wire *control,
                                const dist_topology *topology, const dist_log *log)
 {
     *out = NULL;
@@ -276,7 +280,7 @@ dist_status dist_wire_shm_open(dist_wire **out, bool wanted, dist_wire *control,
 #ifdef PR_SET_PTRACER
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* where Yama asks for it, the others may read */
 #endif
-    dist_status status = connect_team(wire, wanted, control, &mine, all);
+    dist_status status = connect_team(wire, wish, control, &mine, all);
     free(all);
     if (status < 0) {
         shm_close(&wire->base, false);

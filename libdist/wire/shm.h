@@ -11,9 +11,16 @@
 #include "topology/topology.h"
 #include "wire/wire.h"
 
+/* What a rank wants; the least of all ranks counts. */
+typedef enum dist_shm_wish {
+    DIST_SHM_NONE,
+    DIST_SHM_STAGED, /* long vectors that are not in memory of the wire's are copied through it */
+    DIST_SHM_REACHED /* they are read and written where they are, if the system permits it */
+} dist_shm_wish;
+
 /* *wire is NULL, with DIST_OK, where there can be none: a site spans nodes, no site has two ranks, a rank does not want it, or the
  * system forbids what it needs; the log says which. `control` connects all ranks; it is used here alone. Collective; blocks. */
-dist_status dist_wire_shm_open(dist_wire **wire, bool wanted, dist_wire *control,
+dist_status dist_wire_shm_open(dist_wire **wire, dist_shm_wish wish, dist_wire *control,
                                const dist_topology *topology, const dist_log *log);
 
 #endif
