@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
 #include "perf.h"
 
 #include <math.h>
@@ -10,19 +12,28 @@ const char perf_help[] =
     "  -b BYTES       smallest size (8); K, M, G are binary      -e BYTES   largest size (16M)\n"
     "  -f FACTOR      multiply sizes by this (2)                 -i BYTES   or add this\n"
     "  -n N           iterations (20)                            -w N       warm-up iterations (3)\n"
-    "  -c 0|1         check results (1)                          -J FILE    write JSON too\n"
-    "  -d TYPE        float32, float16, bfloat16, float64, int32, int64\n"
-    "  -o OP          sum, average, min, max\n"
+    "  -m N           calls in each iteration (1)                -c 0|1     check results (1)\n"
+    "  -d, --type T   float32, float16, bfloat16, float64, int32, int64\n"
+    "  -o, --op OP    sum, average, min, max                     -J FILE    write JSON too\n"
     "  --algo LIST    auto, ring, halving, doubling, hier, ...: libdist's; mpi: MPI_Allreduce itself. "
     "Several, separated by\n"
     "                 commas, take turns within each iteration, so that drift hits all alike (auto,mpi)\n"
-    "  --codec NAME   between sites, for hier and auto (none)\n"
-    "  --link-rate R  goodput of the link between sites in bit/s, K, M, G decimal: gives the bound\n"
+    "  --codec LIST   between sites, for hier and auto (none)\n"
+    "  --wire NAME    between sites: auto, mpi or tcp            --streams N  of tcp, or auto\n"
+    "  --place WHICH  out, in or both: of place (both)\n"
+    "  --memory KIND  dist_alloc, or malloc (dist_alloc)\n"
+    "  --link-rate R  goodput of the link between sites in bit/s, K, M, G decimal; off: no bound "
+    "(measured with plain TCP)\n"
     "  -T SECONDS     deadline of every wait (60)\n"
-    "Columns: time is the median over iterations of the slowest rank; algbw = size/time, busbw = "
-    "algbw*2(n-1)/n; wan: payload\n"
-    "bytes a direction on the busiest link between sites; bound: the bytes that must cross for this codec / "
-    "link rate.\n"
+    "Columns: those of nccl-tests, with the mean time of the slowest rank, algbw = size/time and busbw = "
+    "algbw*2(n-1)/n; then the\n"
+    "median and 95th percentile; wan: payload bytes a direction on the busiest link between sites; bound: "
+    "between "
+    "k sites\n"
+    "2(k-1)/k*size, as the codec makes it, at the goodput of plain TCP; inside a node a copy of the size by "
+    "all ranks "
+    "at once;\n"
+    "time/bound: p50/bound; cpu: processor time/time of the rank that uses most.\n"
     "Exit status: 0 fine, 1 wrong results, 2 usage, 4 a call failed.\n";
 
 bool perf_read_number(const char *text, double kilo, double *value)
@@ -75,23 +86,80 @@ static bool read_op(const char *text, dist_reduction *op)
     return false;
 }
 
-static bool read_algos(perf_options *options, const char *text)
+static bool read_list(perf_list *list, const char *text)
 {
-    if (strlen(text) >= sizeof options->list)
+    if (strlen(text) >= sizeof list->text)
         return false;
-    strcpy(options->list, text);
-    options->algos = 0;
-    for (char *word = strtok(options->list, ","); word; word = strtok(NULL, ",")) {
-        if (options->algos == PERF_ALGOS)
+    strcpy(list->text, text);
+    list->words = 0;
+    for (char *word = strtok(list->text, ","); word; word = strtok(NULL, ",")) {
+        if (list->words == PERF_WORDS)
             return false;
-        options->algo[options->algos++] = word;
+        list->word[list->words++] = word;
     }
-    return options->algos > 0;
+    return list->words > 0;
+}
+
+static bool read_place(perf_options *o, const char *value)
+{
+    const bool both = strcmp(value, "both") == 0;
+    o->placed[0] = both || strcmp(value, "out") == 0;
+    o->placed[1] = both || strcmp(value, "in") == 0;
+    return o->placed[0] || o->placed[1];
+}
+
+static bool read_link_rate(perf_options *o, const char *value)
+{
+    o->no_bound = strcmp(value, "off") == 0;
+    if (o->no_bound)
+        return true;
+    if (!perf_read_number(value, 1000, &o->link_rate) || !(o->link_rate > 0))
+        return false;
+    o->link_rate /= 8;
+    return true;
+}
+
+/* The library reads it when the context is opened, and says what is allowed. */
+static bool set_option(const char *name, const char *value)
+{
+    return setenv(name, value, 1) == 0;
+}
+
+static bool read_switch(const char *value, bool *on)
+{
+    int number = 0;
+    const bool good = perf_read_count(value, 0, &number);
+    *on = number != 0;
+    return good;
+}
+
+/* Flags of more than a letter. False: not one, or not understood. */
+static bool read_word_flag(perf_options *o, const char *flag, const char *value)
+{
+    if (strcmp(flag, "--algo") == 0)
+        return read_list(&o->algo, value);
+    if (strcmp(flag, "--codec") == 0)
+        return read_list(&o->codec, value);
+    if (strcmp(flag, "--type") == 0)
+        return perf_read_type(value, &o->type);
+    if (strcmp(flag, "--op") == 0)
+        return read_op(value, &o->op);
+    if (strcmp(flag, "--wire") == 0)
+        return set_option("DIST_WIRE", value);
+    if (strcmp(flag, "--streams") == 0)
+        return set_option("DIST_STREAMS", value);
+    if (strcmp(flag, "--place") == 0)
+        return read_place(o, value);
+    if (strcmp(flag, "--link-rate") == 0)
+        return read_link_rate(o, value);
+    if (strcmp(flag, "--memory") != 0)
+        return false;
+    o->any_memory = strcmp(value, "malloc") == 0;
+    return o->any_memory || strcmp(value, "dist_alloc") == 0;
 }
 
 static bool read_flag(perf_options *o, const char *flag, const char *value)
 {
-    int check = 1;
     if (strcmp(flag, "-b") == 0)
         return perf_read_bytes(value, &o->begin);
     if (strcmp(flag, "-e") == 0)
@@ -104,11 +172,10 @@ static bool read_flag(perf_options *o, const char *flag, const char *value)
         return perf_read_count(value, 1, &o->iterations);
     if (strcmp(flag, "-w") == 0)
         return perf_read_count(value, 0, &o->warmup);
-    if (strcmp(flag, "-c") == 0) {
-        bool good = perf_read_count(value, 0, &check);
-        o->check = check != 0;
-        return good;
-    }
+    if (strcmp(flag, "-m") == 0)
+        return perf_read_count(value, 1, &o->calls);
+    if (strcmp(flag, "-c") == 0)
+        return read_switch(value, &o->check);
     if (strcmp(flag, "-d") == 0)
         return perf_read_type(value, &o->type);
     if (strcmp(flag, "-o") == 0)
@@ -117,19 +184,7 @@ static bool read_flag(perf_options *o, const char *flag, const char *value)
         return (o->json = value) != NULL;
     if (strcmp(flag, "-T") == 0)
         return perf_read_number(value, 1, &o->timeout) && o->timeout > 0;
-    if (strcmp(flag, "--algo") == 0)
-        return read_algos(o, value);
-    if (strcmp(flag, "--memory") == 0) {
-        o->own_memory = strcmp(value, "malloc") == 0;
-        return o->own_memory || strcmp(value, "dist_alloc") == 0;
-    }
-    if (strcmp(flag, "--codec") == 0)
-        return (o->codec = value) != NULL;
-    if (strcmp(flag, "--link-rate") == 0 && perf_read_number(value, 1000, &o->link_rate)) {
-        o->link_rate /= 8;
-        return true;
-    }
-    return false;
+    return read_word_flag(o, flag, value);
 }
 
 int perf_options_read(perf_options *options, int argc, char **argv, bool speak)
@@ -139,12 +194,14 @@ int perf_options_read(perf_options *options, int argc, char **argv, bool speak)
                               .factor = 2,
                               .iterations = 20,
                               .warmup = 3,
+                              .calls = 1,
                               .check = true,
+                              .placed = {true, true},
                               .type = DIST_FLOAT32,
                               .op = DIST_SUM,
-                              .codec = "none",
                               .timeout = 60};
-    read_algos(options, "auto,mpi");
+    read_list(&options->algo, "auto,mpi");
+    read_list(&options->codec, "none");
     for (int i = 0; i < argc; i += 2)
         if (i + 1 == argc || !read_flag(options, argv[i], argv[i + 1])) {
             if (speak)

@@ -6,9 +6,8 @@
 #include "device/device.h"
 #include "wire/shm_internal.h"
 
-#define PIECE_MAPPED ((size_t)32 << 10) /* bytes at a time where no call into the system has to pay off */
-#define PAST_CACHES                                                                                          \
-    ((uint64_t)2 << 20) /* vectors from here on are not in the caches when they are read next */
+#define PIECE_MAPPED ((size_t)32 << 10)  /* bytes at a time where no call into the system has to pay off */
+#define PAST_CACHES  ((uint64_t)8 << 20) /* longer vectors are in no cache when they are read next */
 
 enum { STEP_COME, STEP_REDUCE, STEP_GATHER, STEP_LEAVE };
 

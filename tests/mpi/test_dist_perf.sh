@@ -1,5 +1,5 @@
 #!/bin/sh
-# dist_perf all-reduce between two sites with every codec: elements within the codec's bound, and the check can fail.
+# dist_perf all-reduce between two sites with every codec and type: elements within the codec's bound, and the check can fail.
 #
 #   tests/mpi/test_dist_perf.sh FOLDER-OF-PROGRAMS
 set -eu
@@ -28,11 +28,33 @@ wrong() { # elements, of each row
     sed -n 's/.*"wrong":\([-0-9]*\|null\),.*/\1/p' "$work/json" | tr '\n' ' '
 }
 
-for codec in none bf16:sr fp16 int8 int4 int4:hadamard mxfp8 mxfp4 nvfp4 topk:density=0.01 sparseloco; do
-    reduce 0 --algo hier,mpi --codec $codec
-    [ "$(wrong)" = '0 0 ' ] || problem "$codec: wrong elements: $(cat "$work/table")"
+codecs=none,bf16:sr,fp16,int8,int4,int4:hadamard,mxfp8,mxfp4,nvfp4,topk:density=0.01,sparseloco
+reduce 0 --algo hier,mpi --codec $codecs --place out --link-rate 1G
+[ "$(wrong)" = '0 0 0 0 0 0 0 0 0 0 0 0 ' ] || problem "wrong elements: $(cat "$work/table")"
+for type in float16 bfloat16 float64 int32 int64; do
+    for op in sum average min; do
+        reduce 0 --algo auto,ring --type $type --op $op --link-rate off
+        [ "$(wrong)" = '0 0 0 0 ' ] || problem "$type $op: wrong elements: $(cat "$work/table")"
+    done
 done
-reduce 0 --algo hier:shots=2 --codec int8 -o average
+reduce 2 --algo mpi -d float16
+
+# What each row says; without a link rate the goodput of plain TCP is measured.
+reduce 0 --algo auto -m 2 --memory malloc --wire mpi --streams 2
+for field in size algo codec ranks sites time_us algbw busbw wan_bytes bound_us time_over_bound wrong diverge; do
+    grep -q "\"$field\":[^n]" "$work/json" || problem "no $field in $(cat "$work/json")"
+done
+grep -q '"goodput":[1-9]' "$work/json" || problem "plain TCP was not measured: $(cat "$work/json")"
+grep -q 'in_place":true' "$work/json" || problem "nothing was measured in place: $(cat "$work/json")"
+awk '$1 == 65536 && NF != 22 { bad = 1 } END { exit bad }' "$work/table" || problem "columns: $(cat "$work/table")"
+
+for flags in '--algo' '-b 2 -e 1' '--place here' '--memory gold' '--link-rate 0' '-m 0' '--codec ,' '-d float8' '-J /nowhere/at/all'; do
+    # shellcheck disable=SC2086 # several words
+    reduce 2 $flags
+done
+reduce 4 --wire pigeon
+reduce 4 --streams 65
+reduce 0 --algo hier:shots=2 --codec int8 -o average --place in --link-rate 1G
 [ "$(wrong)" = '0 ' ] || problem "int8, two shots, average: $(cat "$work/table")"
 
 # A bound that does not hold is found out.
@@ -48,7 +70,7 @@ END
 if ${CC:-cc} -shared -fPIC -o "$work/tight.so" "$work/tight.c"; then
     (
         export LD_PRELOAD="$work/tight.so"
-        reduce 1 --algo hier --codec int8
+        reduce 1 --algo hier --codec int8 --link-rate off
         [ $failures = 0 ]
     ) || problem 'errors beyond a bound of 0 were not counted'
 fi
