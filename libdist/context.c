@@ -65,6 +65,7 @@ dist_status dist_context_spec(dist_context *context, const char *algo, const cha
     spec->topology = context->topology;
     spec->team = context->team_wire != NULL;
     spec->rank = context->wire ? context->wire->rank : 0;
+    spec->one_way = context->wire ? context->wire->one_way : 0;
     return DIST_OK;
 }
 

@@ -115,6 +115,7 @@ dist_status dist_topology_print(const dist_context *context, FILE *file)
         dist_wires_describe(context, wires, sizeof wires);
         fprintf(file, "between sites: %s\n", wires);
     }
+    fprintf(file, "inside sites: %s\n", dist_wires_inside(context));
     return DIST_OK;
 }
 
@@ -123,7 +124,7 @@ dist_status dist_algorithms_print(const dist_context *context, FILE *file)
     DIST_CHECK_CONTEXT(context);
     if (!file)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_algorithms_print: the file is NULL");
-    dist_choices_write(context->topology, file);
+    dist_choices_write(context->topology, context->team_wire != NULL, file);
     return DIST_OK;
 }
 

@@ -190,3 +190,12 @@ void dist_wires_describe(const dist_context *context, char *text, size_t size)
                                      t->site[i / t->sites].name, t->site[i % t->sites].name,
                                      1e3 * t->probed[i].latency, 1e-6 * t->probed[i].bandwidth);
 }
+
+const char *dist_wires_inside(const dist_context *context)
+{
+    if (!context->team_wire)
+        return "mpi";
+    return dist_wire_shm_reaches(context->team_wire)
+               ? "shared memory, and each other's own (process_vm_readv)"
+               : "shared memory, in which vectors that are not there are staged";
+}

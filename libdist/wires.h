@@ -11,4 +11,7 @@ dist_status dist_wires_open(dist_context *context);
 /* A line for people: which wire, how many streams, what was measured. */
 void dist_wires_describe(const dist_context *context, char *text, size_t size);
 
+/* The same of what connects the ranks of a site. */
+const char *dist_wires_inside(const dist_context *context);
+
 #endif

@@ -4,10 +4,15 @@
 
 /* Wire bytes of a message. Below Open MPI's eager limit for TCP (64 KiB with its header) it needs no handshake
  * with a peer that may be busy: on a 200 Mbit/s link 1.03 times the bound; 128 KiB take 1.4 times. */
-#define CHUNK_DEFAULT  ((uint64_t)48 << 10)
-#define CHUNK_LEAST    ((uint64_t)16 << 10)
-#define WINDOW_DEFAULT ((uint64_t)8 << 20) /* covers 200 Mbit/s with 300 ms, 2 Gbit/s with 30 ms */
-#define CHUNKS_WANTED  12                  /* so that filling and draining the pipeline costs little */
+#define CHUNK_DEFAULT ((uint64_t)48 << 10)
+#define CHUNK_LEAST   ((uint64_t)16 << 10)
+/* A wire without such a limit takes longer ones of a long vector, each of which costs the processor less; so many that filling and
+ * draining cost less than 1 %. On that link and 64 MiB they take half the processor time of 48 KiB. */
+#define CHUNK_MOST    ((uint64_t)256 << 10)
+#define CHUNKS_FINE   160
+#define WINDOW_LEAST  ((uint64_t)8 << 20) /* covers 200 Mbit/s with 300 ms, 2 Gbit/s with 30 ms */
+#define WINDOW_MOST   ((uint64_t)256 << 20)
+#define CHUNKS_WANTED 12 /* so that filling and draining the pipeline costs little */
 #define DEVICE_PIECE                                                                                         \
     ((uint64_t)512 << 10) /* wire bytes of a piece in device memory: enough work for a kernel or a copy */
 #define SLOT_GRAIN 64     /* slots begin at cache lines */
@@ -25,6 +30,14 @@ static uint64_t encoded_bytes(const dist_spec *spec, uint64_t bytes)
     return coded(spec) ? dist_codec_bytes(&spec->codec, bytes / dist_type_bytes(spec->type)) : bytes;
 }
 
+static bool use_two_shots(const dist_spec *spec)
+{
+    int sites = spec->topology->sites;
+    if (spec->algo.shots != 0 || sites < 3)
+        return spec->algo.shots == 2 && sites > 1;
+    return sites > 4 || !coded(spec); /* without a codec a second shot costs no precision and saves bytes */
+}
+
 uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
 {
     const uint64_t block = coded(spec) ? dist_codec_grain(&spec->codec) * dist_type_bytes(spec->type) : 0;
@@ -34,19 +47,14 @@ uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
     const uint64_t most = spec->device ? DEVICE_PIECE : CHUNK_DEFAULT;
     uint64_t chunk = spec->device ? 0 : spec->chunk_bytes;
     if (chunk == 0) {
-        uint64_t even = shard / CHUNKS_WANTED * encoded / sample;
-        chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, most);
+        const uint64_t parts = use_two_shots(spec) ? (uint64_t)spec->topology->sites : 1; /* each a message */
+        const uint64_t even = shard / CHUNKS_WANTED * encoded / sample;
+        const uint64_t fine = dist_least(shard / CHUNKS_FINE * encoded / sample, CHUNK_MOST);
+        const uint64_t limit = spec->one_way > CHUNK_MOST && fine > most ? fine : most;
+        chunk = even < CHUNK_LEAST ? CHUNK_LEAST : dist_least(even, parts * limit);
     }
     uint64_t grains = chunk * sample / encoded / grain;
     return (grains ? grains : 1) * grain;
-}
-
-static bool use_two_shots(const dist_spec *spec)
-{
-    int sites = spec->topology->sites;
-    if (spec->algo.shots != 0 || sites < 3)
-        return spec->algo.shots == 2 && sites > 1;
-    return sites > 4 || !coded(spec); /* without a codec a second shot costs no precision and saves bytes */
 }
 
 /* Of the values in the first `bytes` of a shard. */
@@ -60,6 +68,22 @@ static uint32_t feedback_buffer(const dist_spec *spec, dist_plan *plan, const ch
     if (!coded(spec) || !spec->codec.feedback || !spec->feedback)
         return DIST_NO_BUFFER;
     return dist_plan_add_buffer(plan, DIST_BUFFER_STATE, feedback_bytes(spec, bytes), name);
+}
+
+/* Bytes under way to one peer: twice the rate x round trip of the longest link, where that has been measured. */
+static uint64_t window_bytes(const dist_spec *spec)
+{
+    const dist_topology *t = spec->topology;
+    double most = 0;
+    if (spec->window_bytes)
+        return spec->window_bytes;
+    for (int i = 0; t->probed && i < t->sites * t->sites; i++) {
+        const double held = 2 * t->probed[i].bandwidth * 2 * t->probed[i].latency;
+        most = held > most ? held : most;
+    }
+    if (most >= (double)WINDOW_MOST)
+        return WINDOW_MOST;
+    return most > (double)WINDOW_LEAST ? (uint64_t)most : WINDOW_LEAST;
 }
 
 void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *spec, int rail, uint64_t piece,
@@ -78,7 +102,7 @@ void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *sp
     piece = dist_least(piece, shard);
     across->piece = piece;
     uint64_t wire = (encoded_bytes(spec, piece) + SLOT_GRAIN - 1) / SLOT_GRAIN * SLOT_GRAIN;
-    uint64_t window = spec->window_bytes ? spec->window_bytes : WINDOW_DEFAULT;
+    uint64_t window = window_bytes(spec);
     uint64_t pieces = (shard + piece - 1) / piece;
     uint64_t ahead = dist_least(pieces, window / wire + 1);
     uint64_t peers = (uint64_t)sites - 1;

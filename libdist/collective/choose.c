@@ -16,6 +16,7 @@ typedef struct costs {
     double n, sites, largest; /* ranks; sites; ranks of the largest site */
     double bytes;
     double ratio; /* encoded bytes / bytes between sites */
+    bool team;    /* the team's wire adds up inside a site */
 } costs;
 
 /* The worst link of its kind that was measured; a site of one rank has none inside. */
@@ -32,13 +33,18 @@ static costs costs_of(const dist_spec *spec)
 {
     const dist_topology *t = spec->topology;
     bool measured[2] = {false};
-    costs c = {
-        .inside = inside_default, .across = across_default, .n = t->ranks, .sites = t->sites, .ratio = 1};
+    costs c = {.inside = inside_default,
+               .across = across_default,
+               .n = t->ranks,
+               .sites = t->sites,
+               .ratio = 1,
+               .team = spec->team};
     for (int s = 0; s < t->sites; s++)
         c.largest = fmax(c.largest, t->site[s].count);
-    for (int a = 0; t->link && a < t->sites; a++)
+    const dist_link *link = t->link ? t->link : t->probed;
+    for (int a = 0; link && a < t->sites; a++)
         for (int b = 0; b < t->sites; b++)
-            note_link(a == b ? &c.inside : &c.across, &t->link[a * t->sites + b], &measured[a == b]);
+            note_link(a == b ? &c.inside : &c.across, &link[a * t->sites + b], &measured[a == b]);
     c.bytes = (double)spec->count * (double)dist_type_bytes(spec->type);
     if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
         c.bytes *= c.n;
@@ -78,6 +84,8 @@ static double doubling(const costs *c)
 static double hier(const costs *c)
 {
     double k = c->sites;
+    if (c->team && c->sites == 1) /* each rank reads as many bytes as it writes, once */
+        return c->inside.latency + c->bytes / ARITHMETIC;
     double exchanged = k <= 4 && c->ratio < 1 ? k - 1 : 2 * (k - 1) / k;
     double fast =
         2 * (c->inside.latency + 3 * OP_COST) + 2 * c->bytes / c->inside.bandwidth + c->bytes / ARITHMETIC;
@@ -146,7 +154,7 @@ dist_status dist_choose(dist_spec *spec)
     return DIST_OK;
 }
 
-void dist_choices_write(const dist_topology *topology, FILE *file)
+void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
 {
     static const uint64_t sizes[] = {8, 4096, 65536, 1 << 20, 16 << 20, 256 << 20};
     fprintf(file, "# predicted microseconds of an all-reduce of float32\n%12s", "bytes");
@@ -154,8 +162,11 @@ void dist_choices_write(const dist_topology *topology, FILE *file)
         fprintf(file, " %12s", dist_algo_name((dist_algo_kind)k));
     fprintf(file, "  auto\n");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        dist_spec spec = {
-            .kind = DIST_ALL_REDUCE, .type = DIST_FLOAT32, .count = sizes[i] / 4, .topology = topology};
+        const dist_spec spec = {.kind = DIST_ALL_REDUCE,
+                                .type = DIST_FLOAT32,
+                                .count = sizes[i] / 4,
+                                .team = team,
+                                .topology = topology};
         fprintf(file, "%12llu", (unsigned long long)sizes[i]);
         for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
             fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, (dist_algo_kind)k));

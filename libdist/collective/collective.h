@@ -51,6 +51,7 @@ typedef struct dist_spec {
     uint32_t stream; /* tells apart what is encoded in one step, for random numbers */
     bool feedback;   /* keep error feedback from run to run, if the codec wants it */
     dist_codec codec;
+    uint64_t one_way; /* bytes up to which a message between sites takes one latency; 0: unknown */
     uint64_t chunk_bytes, window_bytes; /* of one message, and under way, between sites; 0: chosen */
     const dist_topology *topology;
     int rank;
@@ -70,8 +71,8 @@ dist_status dist_choose(dist_spec *spec);
 /* Predicted seconds of spec with algorithm `kind` by latency and bandwidth of the links (defaults until
  * measured). */
 double dist_predicted(const dist_spec *spec, dist_algo_kind kind);
-/* Prints predicted times of every algorithm over sizes. */
-void dist_choices_write(const dist_topology *topology, FILE *file);
+/* Prints predicted times of every algorithm over sizes, and which one auto takes. */
+void dist_choices_write(const dist_topology *topology, bool team, FILE *file);
 
 /* For generators of larger plans (data parallel): the ops of an all-reduce in place on `data` (whole
  * elements). spec->algo is not auto, spec->count is ignored. */

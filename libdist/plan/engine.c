@@ -10,19 +10,35 @@
 
 #include "base/clock.h"
 
-#define CALLER_POLLS 16     /* looks at the wire before the first look at the clock, which costs as much */
-#define LONGEST_REST 100000 /* ns */
+#define CALLER_POLLS  16     /* looks at the wire before the first look at the clock, which costs as much */
+#define LONGEST_REST  100000 /* ns */
+#define LONGEST_SLEEP 300000 /* ns, where the wire ends it */
+#define LEAST_SPIN    5000   /* ns */
 
-void dist_engine_rest(const dist_engine *engine, int64_t idle, int64_t spin)
+void dist_engine_rest(dist_engine *engine, int64_t idle, int64_t spin)
 {
     dist_wire *wire = engine->options.wire;
-    if (idle < spin) {
+    if (idle < spin && idle < engine->spin) {
         sched_yield();
         return;
     }
-    int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
-    if (!wire->ops->rest || !wire->ops->rest(wire, pause))
+    const int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
+    const int64_t asleep = idle / 4 < LONGEST_SLEEP ? idle / 4 : LONGEST_SLEEP;
+    if (wire->ops->rest && wire->ops->rest(wire, asleep))
+        engine->woken = true;
+    else
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+}
+
+/* Where the wire wakes whoever sleeps, to look again at once is worth while only as long as what comes comes that soon: over a slow
+ * link it does not, and the program may have better use for the processor. */
+static void learn(dist_engine *engine, int64_t waited)
+{
+    if (waited < engine->spin)
+        engine->spin = 2 * engine->spin < DIST_CALLER_SPIN ? 2 * engine->spin : DIST_CALLER_SPIN;
+    else if (engine->woken)
+        engine->spin = engine->spin / 2 > LEAST_SPIN ? engine->spin / 2 : LEAST_SPIN;
+    engine->woken = false;
 }
 
 static bool has_work(dist_engine *engine)
@@ -81,6 +97,7 @@ dist_status dist_engine_create(dist_engine **out, const dist_engine_options *opt
     if (!engine)
         return dist_fail(DIST_ERR_MEMORY, "no memory for the engine");
     engine->options = *options;
+    engine->spin = DIST_CALLER_SPIN;
     pthread_mutex_init(&engine->drive, NULL);
     pthread_mutex_init(&engine->gate, NULL);
     pthread_cond_init(&engine->work, NULL);
@@ -247,6 +264,8 @@ static void drive_until(dist_task *task, int64_t until)
     pthread_mutex_lock(&engine->drive);
     while (dist_task_outcome(task) == DIST_IN_PROGRESS) {
         if (dist_engine_pass(engine)) {
+            if (idle >= CALLER_POLLS)
+                learn(engine, dist_now() - idle_since);
             idle = 0;
             continue;
         }

@@ -96,6 +96,8 @@ struct dist_engine {
     atomic_int in_flight; /* submitted and active tasks */
     atomic_int waiters;   /* callers who drive or want to */
     int64_t busy_since, last_check;
+    int64_t spin; /* nanoseconds in which, lately, what was waited for has come */
+    bool woken;   /* the wire can end a sleep, and has been asked to since something moved */
     const dist_gpu *gpu;                                                    /* NULL: no device is in use */
     dist_wire *device_wire;                                                 /* NULL: none connects devices */
     dist_wire *team_wire;                                                   /* NULL: none does for host memory */
@@ -159,7 +161,7 @@ dist_status dist_task_express(dist_task *task);
 #define DIST_THREAD_SPIN 10000
 
 /* Gives the processor away, or sleeps, after `idle` nanoseconds with nothing to do. */
-void dist_engine_rest(const dist_engine *engine, int64_t idle, int64_t spin);
+void dist_engine_rest(dist_engine *engine, int64_t idle, int64_t spin);
 
 /* failure.c. Ends all tasks with `status`, after telling the other ranks and listening to what they say.
  * Holds drive. */

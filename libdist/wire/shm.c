@@ -290,3 +290,8 @@ dist_status dist_wire_shm_open(dist_wire **out, dist_shm_wish wish, dist_wire *c
     *out = &wire->base;
     return DIST_OK;
 }
+
+bool dist_wire_shm_reaches(const dist_wire *wire)
+{
+    return ((const dist_shm_wire *)wire)->reads;
+}

@@ -23,4 +23,7 @@ typedef enum dist_shm_wish {
 dist_status dist_wire_shm_open(dist_wire **wire, dist_shm_wish wish, dist_wire *control,
                                const dist_topology *topology, const dist_log *log);
 
+/* Whether vectors that are not in its memory are read and written where they are. */
+bool dist_wire_shm_reaches(const dist_wire *wire);
+
 #endif
