@@ -15,17 +15,21 @@ static void native(dist_plan *plan, const dist_spec *spec, dist_native kind, dis
                           bytes / dist_type_bytes(spec->type), output, input);
 }
 
+/* The wire of host memory divides what it has just added up, in the cache; a device's does not. */
 static void divide(dist_plan *plan, const dist_spec *spec, dist_slice data)
 {
-    const uint64_t piece = spec->device ? data.bytes : DIST_INSIDE_PIECE;
-    if (spec->reduction == DIST_AVERAGE)
-        DIST_PIECES(data, piece, at)
-    dist_plan_divide(plan, spec->type, dist_part(data, at, dist_least(piece, data.bytes - at)),
-                     spec->topology->ranks);
+    if (spec->reduction != DIST_AVERAGE)
+        return;
+    if (spec->device)
+        dist_plan_divide(plan, spec->type, data, spec->topology->ranks);
+    else
+        dist_plan_native_divide(plan, spec->topology->ranks);
 }
 
 void dist_emit_team_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slice output, dist_slice input)
 {
+    if (output.bytes == 0)
+        return;
     native(plan, spec, DIST_NATIVE_ALL_REDUCE, output, input, output.bytes);
     divide(plan, spec, output);
 }
@@ -33,6 +37,8 @@ void dist_emit_team_all_reduce(dist_plan *plan, const dist_spec *spec, dist_slic
 void dist_emit_team_reduce_scatter(dist_plan *plan, const dist_spec *spec, dist_slice output,
                                    dist_slice input)
 {
+    if (output.bytes == 0)
+        return;
     native(plan, spec, DIST_NATIVE_REDUCE_SCATTER, output, input, output.bytes);
     divide(plan, spec, output);
 }

@@ -290,6 +290,7 @@ void dist_plan_native(dist_plan *plan, dist_native native, dist_type type, dist_
                            .type = (uint8_t)type,
                            .reduction = (uint8_t)(reduction == DIST_AVERAGE ? DIST_SUM : reduction),
                            .peer = root,
+                           .divisor = 1,
                            .count = count,
                            .dst = dst,
                            .src = src,
@@ -311,6 +312,12 @@ void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, 
         plan->op[before].device = true;
     if (plan->sequences == 0)
         plan->sequences = 1; /* its tag tells its collectives from those of other tasks */
+}
+
+void dist_plan_native_divide(dist_plan *plan, int divisor)
+{
+    if (plan->status == DIST_OK && plan->ops > 0)
+        plan->op[plan->ops - 1].divisor = (uint32_t)divisor;
 }
 
 bool dist_op_on_device(const dist_plan *plan, const dist_op *op)

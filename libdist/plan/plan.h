@@ -70,7 +70,7 @@ typedef struct dist_op {
     int32_t peer;     /* SEND, RECV: a rank; NATIVE: the root */
     uint32_t
         sequence; /* SEND, RECV: how many of this plan's messages went before on (peer, channel, direction) */
-    uint32_t divisor; /* DIVIDE, DECODE */
+    uint32_t divisor; /* DIVIDE, DECODE, NATIVE: of the team's sums in host memory */
     union {
         uint32_t frames;     /* DECODE: how many; they lie dist_frame_stride apart */
         uint32_t microbatch; /* CALL, staged */
@@ -202,6 +202,8 @@ void dist_plan_on_device_wire(dist_plan *plan);
 /* The same over the team: parts of a reduce-scatter or an all-gather are those of its ranks in their order. */
 void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, dist_reduction reduction,
                            int root, uint64_t count, dist_slice dst, dist_slice src);
+/* Has the collective of the team just added, a sum, divide its result too. */
+void dist_plan_native_divide(dist_plan *plan, int divisor);
 
 /* Adds an op made elsewhere, but for its waits, which are derived anew. */
 void dist_plan_append(dist_plan *plan, const dist_op *op);

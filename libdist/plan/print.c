@@ -97,6 +97,8 @@ void dist_op_format(const dist_plan *plan, size_t number, char *text, size_t siz
     }
     if (op->kind == DIST_OP_COPY && op->count > 0)
         add(&line, ", a frame of %" PRIu64, op->count);
+    if (op->kind == DIST_OP_NATIVE && op->divisor > 1)
+        add(&line, " / %" PRIu32, op->divisor);
     if (op->kind == DIST_OP_DECODE && (op->frames > 1 || op->divisor > 1))
         add(&line, " of %" PRIu32 " frames / %" PRIu32, op->frames, op->divisor);
     if (op->kind == DIST_OP_PROJECT || op->kind == DIST_OP_EXPAND)

@@ -116,6 +116,7 @@ static dist_status make_collective(dist_task *task, const dist_op *op, uint32_t 
                                  .space = op->device ? (int)task->tag : task->space,
                                  .ticket = ticket,
                                  .count = op->count,
+                                 .divisor = (int)op->divisor,
                                  .send = send,
                                  .receive = receive};
     uint64_t part = op->count * dist_type_bytes((dist_type)op->type);

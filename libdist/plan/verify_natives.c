@@ -89,7 +89,7 @@ static bool same_collective(const dist_op *a, const dist_op *b)
     if (a->native == DIST_NATIVE_BARRIER)
         return true;
     return a->type == b->type && a->count == b->count &&
-           (!dist_op_reduces(a) || a->reduction == b->reduction) &&
+           (!dist_op_reduces(a) || (a->reduction == b->reduction && a->divisor == b->divisor)) &&
            (a->native != DIST_NATIVE_BROADCAST || a->peer == b->peer);
 }
 

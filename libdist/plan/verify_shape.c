@@ -261,6 +261,9 @@ static dist_status check_native(const dist_plan *plan, size_t number)
     const int position = op->device ? dist_team_position(plan, plan->rank) : plan->rank;
     if (position < 0)
         return dist_fault(plan, number, "is of a team that rank %d is not in", plan->rank);
+    if (op->divisor == 0 || (op->divisor > 1 && !(op->device && dist_op_reduces(op))))
+        return dist_fault(plan, number, "divides by %" PRIu32 ", which only a team's sum does, by 1 at least",
+                          op->divisor);
     if (op->native == DIST_NATIVE_BARRIER)
         return DIST_OK; /* whatever its slices are */
     DIST_TRY(check_type(plan, number));

@@ -370,6 +370,7 @@ static dist_status native_reduce(dist_values *values, size_t number, bool scatte
         uint64_t bytes = op_of(d)->dst.bytes, begin = scatter ? (uint64_t)m * bytes : 0;
         if (!dist_intervals_read(total, begin, begin + bytes, part))
             return no_memory(values);
+        DIST_TRY(divide_list(values, d, part));
         DIST_TRY(dist_values_write(values, d, op_of(d)->dst, part));
     }
     return DIST_OK;

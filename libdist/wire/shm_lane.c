@@ -185,6 +185,8 @@ static void add_up(const dist_shm_wire *wire, const dist_shm_request *request, u
         else
             dist_device_host.reduce(call->type, call->reduction, sum, values, count);
     }
+    if (call->divisor > 1)
+        dist_device_host.divide(call->type, sum, count, call->divisor);
     memcpy((char *)call->receive + (is_all_reduce(request) ? mine.at : round * wire->slot), sum, mine.bytes);
 }
 

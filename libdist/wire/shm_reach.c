@@ -106,6 +106,8 @@ static dist_status add_up(const dist_shm_wire *wire, const dist_shm_request *req
         else if (values != wire->sum)
             memcpy(wire->sum, values, bytes);
     }
+    if (call->divisor > 1)
+        dist_device_host.divide(call->type, wire->sum, count, call->divisor);
     return DIST_OK;
 }
 

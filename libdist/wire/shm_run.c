@@ -90,6 +90,8 @@ static dist_status reduce_all(dist_shm_wire *wire, dist_shm_request *request)
     for (int m = 1; m < wire->mates; m++)
         dist_device_host.reduce(call->type, call->reduction, call->receive, brought(wire, request, m),
                                 call->count);
+    if (call->divisor > 1)
+        dist_device_host.divide(call->type, call->receive, call->count, call->divisor);
     return DIST_OK;
 }
 

@@ -61,6 +61,7 @@ typedef struct dist_wire_collective {
         ticket; /* which one of its space, the same number on all ranks. A wire that agrees on an order by itself
                         (nccl) lets those of one space start in different orders too */
     uint64_t count;
+    int divisor;      /* of the sum; 1: it is what is wanted. Another only for a team's wire of host memory */
     const void *send; /* DIST_IN_PLACE: all-reduce and all-gather, where the input is in receive */
     void *receive;
 } dist_wire_collective;
