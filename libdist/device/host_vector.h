@@ -63,18 +63,26 @@ typedef VECTOR(uint16_t, WIDTH / 2) uint16s;     /* as many as there are in uint
             dist_host_scalar.reduce slot(d + whole, s + whole, count - whole);                               \
     }
 
+#define DIVIDE_PASS(element, vector, wide, widen, narrow, quotient_of_a, expression)                         \
+    for (size_t i = 0; i < whole; i += lanes) {                                                              \
+        vector to;                                                                                           \
+        memcpy(&to, d + i, sizeof to);                                                                       \
+        const wide a = widen(to), quotient = quotient_of_a, result = expression;                             \
+        to = narrow(result);                                                                                 \
+        memcpy(d + i, &to, sizeof to);                                                                       \
+    }
+
+/* To multiply by the inverse of a power of two is to divide, and takes a quarter of the time. */
 #define DIVIDE_LOOP(function, type, element, vector, wide, widen, narrow, number, expression)                \
     TARGET static void function(void *data, size_t count, int divisor)                                       \
     {                                                                                                        \
         element *d = data;                                                                                   \
-        const wide by = (wide){0} + (number)divisor;                                                         \
+        const wide by = (wide){0} + (number)divisor, inverse = (wide){0} + 1 / (number)divisor;              \
         const size_t lanes = sizeof(vector) / sizeof(element), whole = count - count % lanes;                \
-        for (size_t i = 0; i < whole; i += lanes) {                                                          \
-            vector to;                                                                                       \
-            memcpy(&to, d + i, sizeof to);                                                                   \
-            const wide a = widen(to), quotient = a / by, result = expression;                                \
-            to = narrow(result);                                                                             \
-            memcpy(d + i, &to, sizeof to);                                                                   \
+        if ((divisor & (divisor - 1)) == 0) {                                                                \
+            DIVIDE_PASS(element, vector, wide, widen, narrow, a *inverse, expression)                        \
+        } else {                                                                                             \
+            DIVIDE_PASS(element, vector, wide, widen, narrow, a / by, expression)                            \
         }                                                                                                    \
         if (whole < count)                                                                                   \
             dist_host_scalar.divide[type](d + whole, count - whole, divisor);                                \
