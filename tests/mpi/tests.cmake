@@ -39,6 +39,12 @@ foreach(source IN LISTS sources)
                 set(options -s ${names})
             endif()
             dist_mpi_test(mpi/${where} ${mpirun} ${options} ${ranks} $<TARGET_FILE:mpi_${stem}>)
+            foreach(shm IN ITEMS off stage) # by messages inside a site too, and without reading other ranks' memory
+                if(ranks EQUAL 4 AND name MATCHES "^(collective|data_parallel)$" AND NOT DIST_SANITIZE)
+                    dist_mpi_test(mpi/${where}/shm_${shm} ${CMAKE_COMMAND} -E env DIST_SHM=${shm} ${mpirun} ${options} ${ranks}
+                                  $<TARGET_FILE:mpi_${stem}>)
+                endif()
+            endforeach()
             if(ranks EQUAL 4 AND name MATCHES "^(collective|data_parallel|groups|pipeline)$")
                 dist_mpi_test(mpi/${where}/tcp ${CMAKE_COMMAND} -E env DIST_WIRE=tcp DIST_STREAMS=3 ${mpirun} ${options} ${ranks}
                               $<TARGET_FILE:mpi_${stem}>)
