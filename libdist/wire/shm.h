@@ -18,7 +18,7 @@ typedef enum dist_shm_wish {
     DIST_SHM_REACHED /* they are read and written where they are, if the system permits it */
 } dist_shm_wish;
 
-/* *wire is NULL, with DIST_OK, where there can be none: a site spans nodes, no site has two ranks, a rank does not want it, or the
+/* *wire is NULL, with DIST_OK, where there can be none: several sites, nodes or one rank alone, a rank that does not want it, or the
  * system forbids what it needs; the log says which. `control` connects all ranks; it is used here alone. Collective; blocks. */
 dist_status dist_wire_shm_open(dist_wire **wire, dist_shm_wish wish, dist_wire *control,
                                const dist_topology *topology, const dist_log *log);
