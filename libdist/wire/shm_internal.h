@@ -75,22 +75,20 @@ typedef struct dist_shm_peer {
 typedef struct dist_shm_wire {
     dist_wire base;
     const dist_log *log;
-    int mates, me;              /* ranks of the team, and this one's place among them */
-    dist_shm_peer *mate;        /* [mates] */
-    int file;                   /* of this rank's segment */
-    uint64_t reserve;           /* address space of a segment */
-    struct dist_shm_heap *heap; /* of this rank's segment */
-    bool reads;                 /* all may read and write all others' memory, by address */
-    char *sum, *other;          /* a piece of each, for arithmetic on memory of others */
-    size_t used, room;          /* bytes of it */
-    uint64_t last;              /* entry in its chain */
-    uint64_t slots, slot;       /* where they begin in a segment; bytes of one */
-    uint32_t
-        lane_end[DIST_SHM_LANES]; /* of the first of the team: the round at which all will have left it */
+    int mates, me;                     /* ranks of the team, and this one's place among them */
+    dist_shm_peer *mate;               /* [mates] */
+    int file;                          /* of this rank's segment */
+    uint64_t reserve;                  /* address space of a segment */
+    struct dist_shm_heap *heap;        /* of this rank's segment */
+    bool reads;                        /* all may read and write all others' memory, by address */
+    char *sum, *other;                 /* a piece of each, for arithmetic on memory of others */
+    size_t used, room;                 /* bytes of this rank's segment, but for the heap */
+    uint64_t last;                     /* entry in its chain */
+    uint64_t slots, slot;              /* where they begin in a segment; bytes of one */
+    uint32_t lane_end[DIST_SHM_LANES]; /* of the first of the team: the round that ends its last use */
     struct dist_shm_request **active;
     dist_wire_request **done;
     size_t actives, existing, active_room, done_room;
-    struct dist_shm_request *failed;
 } dist_shm_wire;
 
 typedef enum dist_shm_way {

@@ -13,7 +13,9 @@
 
 #include "wire/shm_internal.h"
 
-#define MAGIC 0x6d68732d74736964u /* "dist-shm" */
+#define STAGING_LEAST 256
+#define ADDRESSES     ((uint64_t)1 << 45) /* a quarter of what a process has */
+#define MAGIC         0x6d68732d74736964u /* "dist-shm" */
 
 static void name_of(char name[64], uint64_t job, int rank)
 {
@@ -45,10 +47,12 @@ static dist_status map(const dist_shm_wire *wire, dist_shm_peer *mate, int file)
     return DIST_OK;
 }
 
-/* First what the ranks say to each other, then as much address space as the node has memory. */
+/* First what the ranks say to each other, then as much address space as the node has memory, as far as there is enough for all. */
 static dist_status lay_out(dist_shm_wire *wire)
 {
-    const uint64_t page = 4096, memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t page = 4096, share = ADDRESSES / (uint64_t)wire->mates / page * page;
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    memory = memory < share ? memory : share;
     wire->slots = (sizeof(dist_shm_head) + page - 1) / page * page;
     wire->slot = dist_shm_slot_bytes(wire->mates);
     wire->used = (size_t)(wire->slots + dist_shm_slots_bytes(wire->mates));
@@ -203,9 +207,13 @@ dist_shm_entry *dist_shm_entry_make(dist_shm_wire *wire, uint64_t key, uint64_t 
         wire->last = offset;
     }
     if (staging > entry->staging_bytes) {
-        if (take(wire, staging, &entry->staging[0]) < 0 || take(wire, staging, &entry->staging[1]) < 0)
+        uint64_t room =
+            STAGING_LEAST; /* what it grows out of is lost: in powers of two no more than it has */
+        while (room < staging)
+            room *= 2;
+        if (take(wire, room, &entry->staging[0]) < 0 || take(wire, room, &entry->staging[1]) < 0)
             return NULL;
-        entry->staging_bytes = staging;
+        entry->staging_bytes = room;
     }
     return entry;
 }
