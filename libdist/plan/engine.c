@@ -18,14 +18,14 @@
 void dist_engine_rest(dist_engine *engine, int64_t idle, int64_t spin)
 {
     dist_wire *wire = engine->options.wire;
-    if (idle < spin && idle < engine->spin) {
+    if (idle < spin && idle < atomic_load_explicit(&engine->spin, memory_order_relaxed)) {
         sched_yield();
         return;
     }
     const int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
     const int64_t asleep = idle / 4 < LONGEST_SLEEP ? idle / 4 : LONGEST_SLEEP;
     if (wire->ops->rest && wire->ops->rest(wire, asleep))
-        engine->woken = true;
+        atomic_store_explicit(&engine->woken, true, memory_order_relaxed);
     else
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
 }
@@ -34,11 +34,13 @@ void dist_engine_rest(dist_engine *engine, int64_t idle, int64_t spin)
  * link it does not, and the program may have better use for the processor. */
 static void learn(dist_engine *engine, int64_t waited)
 {
-    if (waited < engine->spin)
-        engine->spin = 2 * engine->spin < DIST_CALLER_SPIN ? 2 * engine->spin : DIST_CALLER_SPIN;
-    else if (engine->woken)
-        engine->spin = engine->spin / 2 > LEAST_SPIN ? engine->spin / 2 : LEAST_SPIN;
-    engine->woken = false;
+    int64_t spin = atomic_load_explicit(&engine->spin, memory_order_relaxed);
+    const bool woken = atomic_exchange_explicit(&engine->woken, false, memory_order_relaxed);
+    if (waited < spin)
+        spin = 2 * spin < DIST_CALLER_SPIN ? 2 * spin : DIST_CALLER_SPIN;
+    else if (woken)
+        spin = spin / 2 > LEAST_SPIN ? spin / 2 : LEAST_SPIN;
+    atomic_store_explicit(&engine->spin, spin, memory_order_relaxed);
 }
 
 static bool has_work(dist_engine *engine)

@@ -96,11 +96,11 @@ struct dist_engine {
     atomic_int in_flight; /* submitted and active tasks */
     atomic_int waiters;   /* callers who drive or want to */
     int64_t busy_since, last_check;
-    int64_t spin; /* nanoseconds in which, lately, what was waited for has come */
-    bool woken;   /* the wire can end a sleep, and has been asked to since something moved */
-    const dist_gpu *gpu;                                                    /* NULL: no device is in use */
-    dist_wire *device_wire;                                                 /* NULL: none connects devices */
-    dist_wire *team_wire;                                                   /* NULL: none does for host memory */
+    _Atomic int64_t spin;   /* nanoseconds in which, lately, what was waited for has come */
+    atomic_bool woken;      /* the wire can end a sleep, and has been asked to since something moved */
+    const dist_gpu *gpu;    /* NULL: no device is in use */
+    dist_wire *device_wire; /* NULL: none connects devices */
+    dist_wire *team_wire;   /* NULL: none does for host memory */
     dist_device_op *lane_first[DIST_LANES_ALL], *lane_last[DIST_LANES_ALL]; /* queued, oldest first */
     uint64_t spaces_used;  /* bit s: collective space s belongs to a live task */
     uint32_t agreements;   /* tasks created so far */

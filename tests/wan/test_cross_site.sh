@@ -13,7 +13,7 @@ field() { # KEY: its number in the JSON that dist_perf wrote
 }
 measure() { # SITES RANKS CODEC ALGO
     "$WAN" run --sites "$1" --ranks "$2" --rate 200mbit --bytes -- "$perf" all-reduce -b $size -e $size -n 4 -w 0 \
-        --algo "$4" --codec "$3" -T 60 -J "$WORK/perf.json" >"$WORK/out" 2>"$WORK/err" ||
+        --algo "$4" --codec "$3" --place out --link-rate 200M -T 60 -J "$WORK/perf.json" >"$WORK/out" 2>"$WORK/err" ||
         die "dist_perf on $1 sites of $2 with $3: $(cat "$WORK/out" "$WORK/err")"
     equal 'wrong elements' "$(field wrong)" 0
     equal 'ranks that differ' "$(field diverge)" 0
