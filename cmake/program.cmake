@@ -1,7 +1,17 @@
 # dist_programs(): in the calling folder each source is one program, and each folder with a main.c is one too.
 # Their names are returned in `programs`. They go to bin/ of the build and use the shared library as others would.
+# What is in the folder common/ is compiled once, and linked with them all.
 
 function(dist_programs)
+    file(GLOB sources CONFIGURE_DEPENDS common/*.c)
+    set(common "")
+    if(sources)
+        cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
+        set(common ${folder}_common)
+        add_library(${common} STATIC ${sources})
+        target_include_directories(${common} PUBLIC common)
+        target_link_libraries(${common} PUBLIC m)
+    endif()
     file(GLOB mains CONFIGURE_DEPENDS *.c */main.c)
     set(programs "")
     foreach(main IN LISTS mains)
@@ -14,7 +24,7 @@ function(dist_programs)
             set(sources "${main}")
         endif()
         add_executable(${name} ${sources})
-        target_link_libraries(${name} PRIVATE dist MPI::MPI_C Threads::Threads m)
+        target_link_libraries(${name} PRIVATE ${common} dist MPI::MPI_C Threads::Threads m)
         set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
         list(APPEND programs ${name})
     endforeach()
