@@ -54,9 +54,9 @@ rows() {
         --place out "$@" |
         awk -v what="$what" '
             /^# bound/ { sub(/^# bound: at the goodput of plain TCP, all links both ways at once: /, ""); bound = $0 }
-            !/^#/ && NF == 22 {
+            !/^#/ && NF == 27 {
                 printf "| %s %s %s | %d MiB | %.3f | %.3f | %s | %.3f | %s | %s | %s | %s |\n", what, $14, $15,
-                    $1 / 1048576, $16 / 1e6, $17 / 1e6, $18, $19 / 1e6, $20, $22, $9, $21
+                    $1 / 1048576, $16 / 1e6, $17 / 1e6, $20, $23 / 1e6, $24, $26, $9, $25
             }
             END { print "<!-- plain TCP: " bound " -->" }'
 }

@@ -28,9 +28,9 @@ rows() { # RANKS MEMORY FLAG...
     "$mpirun" "$n" "$bin/dist_perf" all-reduce --algo mpi,auto --place out --memory "$memory" "$@" |
         awk '
             function size(b) { return b >= 1048576 ? b / 1048576 " MiB" : b >= 1024 ? b / 1024 " KiB" : b " B" }
-            /^#/ || NF != 22 { next }
+            /^#/ || NF != 27 { next }
             $14 == "mpi" { mpi = $16; next }
-            { printf "| %s | %.2f | %.2f | %.2f | %s | %s | %s |\n", size($1), mpi, $16, mpi / $16, $20, $9, $21 }'
+            { printf "| %s | %.2f | %.2f | %.2f | %s | %s | %s |\n", size($1), mpi, $16, mpi / $16, $24, $9, $25 }'
 }
 
 echo "# $(date -u +%Y-%m-%d), $(uname -r), $(nproc) cores, $("$bin/dist_perf" --help >/dev/null && "$bin/dist_info" | sed -n 1p)"

@@ -53,6 +53,11 @@ int dist_site_of(const dist_context *context, int rank)
     return context && rank >= 0 && rank < context->wire->ranks ? context->topology->place[rank].site : -1;
 }
 
+int dist_node_of(const dist_context *context, int rank)
+{
+    return context && rank >= 0 && rank < context->wire->ranks ? context->topology->place[rank].node : -1;
+}
+
 const char *dist_site_name(const dist_context *context, int site)
 {
     return context && site >= 0 && site < context->topology->sites ? context->topology->site[site].name : "";

@@ -1,4 +1,4 @@
-/* What an all-reduce cannot be faster than: the bytes that must cross between sites at plain TCP's goodput, or be copied inside a
+/* What a collective cannot be faster than: the bytes that must cross between sites at plain TCP's goodput, or be copied inside a
  * node. */
 #include <stdlib.h>
 #include <string.h>
@@ -7,17 +7,23 @@
 
 #define COPIES 5 /* of which the fastest counts */
 
-/* The first rank of each site, or of each node of one site; returns how many there are. */
-static int find_agents(const dist_context *context, int *agent)
+static void measure_tcp(const int *agent, perf_link *link)
 {
-    const bool sites = dist_sites(context) > 1;
-    const int mine = sites ? dist_site(context) : dist_node(context), ranks = dist_ranks(context);
-    const int groups = sites ? dist_sites(context) : dist_nodes(context);
-    for (int g = 0; g < groups; g++) {
-        const int candidate = mine == g ? dist_rank(context) : ranks;
-        MPI_Allreduce(&candidate, &agent[g], 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    }
-    return groups;
+    perf_goodput result[PERF_GOODPUTS];
+    char trouble[256] = "";
+    const int n = perf_goodput_measure(agent, link->groups, 4, PERF_STREAMS_MOST, true, result, trouble);
+    for (int i = 0; i < n; i++)
+        if (result[i].sum > link->rate) {
+            link->rate = result[i].sum;
+            link->streams = result[i].streams;
+        }
+    if (n == 0)
+        snprintf(link->sentence, sizeof link->sentence, "no bound: %.200s", trouble);
+    else
+        snprintf(link->sentence, sizeof link->sentence,
+                 "bound: at the goodput of plain TCP, all links both ways at once: %.2f MB/s a direction "
+                 "with %d stream%s",
+                 link->rate / 1e6, link->streams, link->streams > 1 ? "s" : "");
 }
 
 void perf_link_find(dist_context *context, const perf_options *options, perf_link *link)
@@ -25,7 +31,7 @@ void perf_link_find(dist_context *context, const perf_options *options, perf_lin
     int *agent = calloc((size_t)dist_ranks(context), sizeof *agent);
     *link = (perf_link){.groups = 1};
     if (agent)
-        link->groups = find_agents(context, agent);
+        link->groups = perf_agents(context, dist_sites(context) > 1, agent);
     if (options->no_bound) {
         snprintf(link->sentence, sizeof link->sentence, "no bound: not asked for");
         link->groups = 0;
@@ -37,33 +43,32 @@ void perf_link_find(dist_context *context, const perf_options *options, perf_lin
         snprintf(link->sentence, sizeof link->sentence, "bound: at %.2f MB/s a direction, as given",
                  link->rate / 1e6);
     } else {
-        perf_goodput(agent, link->groups, link);
+        perf_progress(context, "measuring plain TCP");
+        measure_tcp(agent, link);
+        perf_progress(context, NULL);
     }
     free(agent);
 }
 
-/* Seconds to copy, all ranks at once: to add up n vectors on n ranks, each must be read and each sum written, which is a copy of the
- * vector a rank. */
-static double time_to_copy(size_t bytes)
+double perf_copy_time(size_t bytes)
 {
-    char *from = malloc(bytes), *to = malloc(bytes);
+    char *from = malloc(bytes + 1), *to = malloc(bytes + 1);
     double best = 0;
-    int good = from && to;
-    MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    const bool good = perf_all(from && to);
     if (good) {
         memset(from, 1, bytes);
         memset(to, 2, bytes);
     }
     for (int i = 0; good && i < COPIES; i++) {
-        const int times = bytes < 1 << 20 ? (1 << 20) / (int)bytes : 1;
+        const int times = bytes < 1 << 20 ? (1 << 20) / ((int)bytes + 1) + 1 : 1;
         MPI_Barrier(MPI_COMM_WORLD);
-        const double began = MPI_Wtime();
+        const double began = perf_now();
         for (int t = 0; t < times; t++) {
             memcpy(to, from, bytes);
             __asm__ volatile("" : : "r"(to) : "memory"); /* all of them are made */
         }
-        double took = (MPI_Wtime() - began) / times;
-        MPI_Allreduce(MPI_IN_PLACE, &took, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+        double took = (perf_now() - began) / times;
+        perf_reduce(&took, 1, MPI_MAX);
         best = i == 0 || took < best ? took : best;
     }
     free(from);
@@ -71,8 +76,7 @@ static double time_to_copy(size_t bytes)
     return best;
 }
 
-/* Encoded bytes / bytes. */
-static double ratio_of(const char *name)
+double perf_codec_ratio(const char *name)
 {
     const size_t count = 1 << 20;
     double ratio = 1;
@@ -81,14 +85,4 @@ static double ratio_of(const char *name)
         ratio = (double)dist_codec_encoded_bytes(codec, count) / (4.0 * (double)count);
     dist_codec_destroy(codec);
     return ratio;
-}
-
-double perf_bound(dist_context *context, const perf_link *link, const perf_variant *variant, size_t bytes)
-{
-    const double k = link->groups;
-    if (link->groups == 1)
-        return dist_ranks(context) > 1 ? time_to_copy(bytes) : 0;
-    if (!(link->rate > 0))
-        return 0;
-    return 2 * (k - 1) / k * (double)bytes * ratio_of(variant->codec) / link->rate;
 }

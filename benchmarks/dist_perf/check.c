@@ -1,9 +1,9 @@
-/* What an all-reduce must bring: inputs are small whole numbers, so that sums are exact in every type. */
+/* What a collective must bring: inputs are small whole numbers, so that sums are exact in every type. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "perf.h"
+#include "operation.h"
 
 /* bfloat16 has all whole numbers up to 256. */
 static int largest(int ranks)
@@ -49,30 +49,38 @@ static double value_of_brain(uint16_t brain)
     return (double)value;
 }
 
-void perf_fill(void *data, dist_type type, size_t count, int rank, int ranks)
+static void set(void *data, dist_type type, size_t i, int value)
 {
-    for (size_t i = 0; i < count; i++) {
-        const int value = value_at(rank, i, largest(ranks));
-        switch (type) {
-        case DIST_FLOAT32:
-            ((float *)data)[i] = (float)value;
-            break;
-        case DIST_FLOAT64:
-            ((double *)data)[i] = value;
-            break;
-        case DIST_INT32:
-            ((int32_t *)data)[i] = value;
-            break;
-        case DIST_INT64:
-            ((int64_t *)data)[i] = value;
-            break;
-        case DIST_BFLOAT16:
-            ((uint16_t *)data)[i] = (uint16_t)(bits_of((float)value) >> 16);
-            break;
-        default:
-            ((uint16_t *)data)[i] = half_of(value);
-        }
+    switch (type) {
+    case DIST_FLOAT32:
+        ((float *)data)[i] = (float)value;
+        break;
+    case DIST_FLOAT64:
+        ((double *)data)[i] = value;
+        break;
+    case DIST_INT32:
+        ((int32_t *)data)[i] = value;
+        break;
+    case DIST_INT64:
+        ((int64_t *)data)[i] = value;
+        break;
+    case DIST_BFLOAT16:
+        ((uint16_t *)data)[i] = (uint16_t)(bits_of((float)value) >> 16);
+        break;
+    default:
+        ((uint16_t *)data)[i] = half_of(value);
     }
+}
+
+void perf_fill(const perf_operation *operation, const perf_call *c)
+{
+    const int rank = dist_rank(c->context), ranks = dist_ranks(c->context), most = largest(ranks);
+    const size_t count = c->count * (operation->wide_input ? (size_t)ranks : 1);
+    char *input = c->place == PERF_IN_PLACE ? c->receive : c->send;
+    if (c->place == PERF_IN_PLACE && operation->wide_output)
+        input += c->count * dist_type_bytes(c->type) * (size_t)rank;
+    for (size_t i = 0; i < count; i++)
+        set(input, c->type, i, value_at(rank, i, most));
 }
 
 static double element(const void *data, dist_type type, size_t i)
@@ -93,20 +101,35 @@ static double element(const void *data, dist_type type, size_t i)
     }
 }
 
-static double wanted(const perf_expectation *e, size_t i)
+/* Element i of the reduction over all ranks. */
+static double reduced(const perf_call *c, size_t i)
 {
-    const int most = largest(e->ranks);
-    const bool whole = e->type == DIST_INT32 || e->type == DIST_INT64;
+    const int ranks = dist_ranks(c->context), most = largest(ranks);
+    const bool whole = c->type == DIST_INT32 || c->type == DIST_INT64;
     int sum = 0, least = most + 1, highest = -most - 1;
-    for (int r = 0; r < e->ranks; r++) {
+    for (int r = 0; r < ranks; r++) {
         const int value = value_at(r, i, most);
         sum += value;
         least = value < least ? value : least;
         highest = value > highest ? value : highest;
     }
-    if (e->op == DIST_AVERAGE)
-        return whole ? sum / e->ranks : (double)sum / e->ranks;
-    return e->op == DIST_MIN ? least : e->op == DIST_MAX ? highest : sum;
+    if (c->op == DIST_AVERAGE)
+        return whole ? sum / ranks : (double)sum / ranks;
+    return c->op == DIST_MIN ? least : c->op == DIST_MAX ? highest : sum;
+}
+
+/* Element i of this rank's output. */
+static double wanted(const perf_operation *operation, const perf_call *c, size_t i)
+{
+    const int rank = dist_rank(c->context), ranks = dist_ranks(c->context), most = largest(ranks);
+    const size_t mine = (size_t)rank * c->count;
+    if (operation->reduces)
+        return reduced(c, operation->wide_input ? mine + i : i);
+    if (operation->rooted)
+        return value_at(c->root, i, most);
+    if (!operation->wide_output) /* from the rank before */
+        return value_at((rank + ranks - 1) % ranks, i, most);
+    return value_at((int)(i / c->count), (operation->wide_input ? mine : 0) + i % c->count, most);
 }
 
 /* The bound of a frame of elements as large as any sum of this pattern, which no smaller ones exceed. */
@@ -138,22 +161,33 @@ static double rounding(dist_type type, double size)
 
 /* The largest error that an element may have: the codec's for the sum of each site, and for the sum of all where that is encoded
  * again; a rounding for each, and for an average. Sums alone are exact. */
-static double slack(const perf_expectation *e)
+static double slack(const perf_call *c, const perf_expectation *e)
 {
-    const float size = (float)(largest(e->ranks) * e->ranks);
-    const double divisor = e->op == DIST_AVERAGE ? e->ranks : 1;
-    double error = e->op == DIST_AVERAGE ? 2 * rounding(e->type, (double)largest(e->ranks)) : 0;
+    const int ranks = dist_ranks(c->context);
+    const float size = (float)(largest(ranks) * ranks);
+    const double divisor = c->op == DIST_AVERAGE ? ranks : 1;
+    double error = c->op == DIST_AVERAGE ? 2 * rounding(c->type, (double)largest(ranks)) : 0;
     if (e->sites > 1 && strcmp(e->codec, "none") != 0)
         error +=
-            (e->sites + 1) * (bound_of_frame(e->codec, size) + rounding(e->type, (double)size)) / divisor;
+            (e->sites + 1) * (bound_of_frame(e->codec, size) + rounding(c->type, (double)size)) / divisor;
     return error;
 }
 
-long long perf_count_wrong(const void *got, size_t count, const perf_expectation *e)
+/* Where the output is: of MPI's reduce-scatter in place at the beginning, of libdist's at this rank's part. */
+static const char *output_of(const perf_operation *operation, const perf_call *c)
 {
-    const double allowed = slack(e);
+    const bool shifted =
+        operation->wide_input && !operation->wide_output && c->place == PERF_IN_PLACE && !c->by_mpi;
+    return c->receive + (shifted ? c->count * dist_type_bytes(c->type) * (size_t)dist_rank(c->context) : 0);
+}
+
+long long perf_count_wrong(const perf_operation *operation, const perf_call *c, const perf_expectation *e)
+{
+    const double allowed = operation->reduces ? slack(c, e) : 0;
+    const size_t count = c->count * (operation->wide_output ? (size_t)dist_ranks(c->context) : 1);
+    const char *got = output_of(operation, c);
     long long wrong = 0;
     for (size_t i = 0; i < count; i++)
-        wrong += !(fabs(element(got, e->type, i) - wanted(e, i)) <= allowed);
+        wrong += !(fabs(element(got, c->type, i) - wanted(operation, c, i)) <= allowed);
     return wrong;
 }

@@ -1,11 +1,12 @@
 /* What plain TCP brings between hosts: each agent sends to the next one and receives from the one before, so that every link is full
- * in both directions at once, over more and more streams while that helps. */
+ * in both directions at once, with more and more streams. */
 #define _GNU_SOURCE
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <math.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -13,12 +14,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "perf.h"
 
-#define STREAMS_MOST 64
+#define STREAMS_MOST PERF_STREAMS_MOST
 #define ADDRESSES    8
 #define BLOCK        ((size_t)256 << 10)
 #define CONNECT      5.0  /* seconds for an address to answer */
@@ -38,16 +38,9 @@ typedef struct traffic {
     int streams;
     uint32_t reached; /* the address of the next agent that has answered; 0: none yet */
     char *block;
-    double received;
+    double received[STREAMS_MOST]; /* by each stream that receives */
     char trouble[160];
 } traffic;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Those of interfaces that are up, the loopback last: it reaches agents on the same host alone. */
 static void find_addresses(place *mine)
@@ -77,7 +70,7 @@ static int start_listening(place *mine, traffic *t)
         return -1;
     }
     if (getrandom(&mine->cookie, sizeof mine->cookie, 0) != (ssize_t)sizeof mine->cookie)
-        mine->cookie = (uint64_t)(now() * 1e9);
+        mine->cookie = (uint64_t)(perf_now() * 1e9);
     find_addresses(mine);
     mine->port = any.sin_port;
     return listener;
@@ -86,7 +79,7 @@ static int start_listening(place *mine, traffic *t)
 static bool await(int file, short events, double until)
 {
     struct pollfd one = {.fd = file, .events = events};
-    const double left = until - now();
+    const double left = until - perf_now();
     return left > 0 && poll(&one, 1, (int)(left * 1e3) + 1) == 1;
 }
 
@@ -141,11 +134,11 @@ static int accept_greeted(int listener, uint64_t cookie, double until)
 /* Streams to the next agent and from the one before. The first one finds the address that answers. */
 static bool connect_streams(traffic *t, int listener, const place *mine, const place *next)
 {
-    const double until = now() + CONNECT;
+    const double until = perf_now() + CONNECT;
     for (int s = 0; s < t->streams; s++) {
         int file = t->reached ? greet(next, t->reached, until) : -1;
         for (int i = 0; !t->reached && file < 0 && i < ADDRESSES && next->address[i]; i++) {
-            file = greet(next, next->address[i], now() + (until - now()) / 4);
+            file = greet(next, next->address[i], perf_now() + (until - perf_now()) / 4);
             t->reached = file >= 0 ? next->address[i] : 0;
         }
         if (file < 0) {
@@ -175,8 +168,8 @@ static void close_streams(traffic *t)
 /* Sends and receives until `until`; what has come in counts from `from` on. */
 static void run(traffic *t, double from, double until)
 {
-    t->received = 0;
-    for (double at = now(); at < until; at = now()) {
+    memset(t->received, 0, sizeof t->received);
+    for (double at = perf_now(); at < until; at = perf_now()) {
         poll(t->socket, (nfds_t)(2 * t->streams), 10);
         for (int s = 0; s < 2 * t->streams; s++) {
             if (!t->socket[s].revents)
@@ -185,48 +178,46 @@ static void run(traffic *t, double from, double until)
             const ssize_t n = sends ? send(t->socket[s].fd, t->block, BLOCK, MSG_NOSIGNAL)
                                     : recv(t->socket[s].fd, t->block, BLOCK, 0);
             if (!sends && n > 0 && at >= from)
-                t->received += (double)n;
+                t->received[s - t->streams] += (double)n;
             if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
                 t->socket[s].fd = -1 - t->socket[s].fd; /* poll leaves it out */
         }
     }
 }
 
-/* MPI spins while it waits, on processors that the agents of this machine may need. */
-static double least_of_all(double value)
+/* With so many streams; false: an agent cannot. Ranks that are no agents wait meanwhile. */
+static bool measure(const place *all, const int *agent, int agents, int mine, int listener, traffic *t,
+                    perf_goodput *result)
 {
-    double least;
-    MPI_Request request;
-    MPI_Iallreduce(&value, &least, 1, MPI_DOUBLE, MPI_MIN, MPI_COMM_WORLD, &request);
-    for (int done = 0; !done; MPI_Test(&request, &done, MPI_STATUS_IGNORE))
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    return least;
-}
-
-/* Bytes a second with so many streams; < 0: an agent cannot. Ranks that are no agents wait meanwhile. */
-static double measure(const place *all, const int *agent, int agents, int mine, int listener, int streams,
-                      traffic *t)
-{
-    double rate = 1e30;
-    int good = 1;
+    double least[3] = {HUGE_VAL, HUGE_VAL, HUGE_VAL}; /* the sum, the slowest stream, minus the fastest */
+    bool good = true;
     for (int s = 0; s < 2 * STREAMS_MOST; s++)
         t->socket[s].fd = -1;
-    t->streams = streams;
+    t->streams = result->streams;
     if (mine >= 0)
         good = connect_streams(t, listener, &all[agent[mine]], &all[agent[(mine + 1) % agents]]);
-    MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    good = perf_all(good);
     if (good && mine >= 0) {
-        const double began = now();
+        const double began = perf_now();
         run(t, began + WARMUP, began + WARMUP + MEASURED);
-        rate = t->received / MEASURED;
+        least[0] = 0;
+        for (int s = 0; s < t->streams; s++) {
+            const double rate = t->received[s] / MEASURED;
+            least[0] += rate;
+            least[1] = fmin(least[1], rate);
+            least[2] = fmin(least[2], -rate);
+        }
     }
-    rate = least_of_all(rate);
+    perf_reduce(least, 3, MPI_MIN);
     close_streams(t);
-    return good ? rate : -1;
+    result->sum = least[0];
+    result->slowest = least[1];
+    result->fastest = -least[2];
+    return good;
 }
 
 /* The first rank that has one says what is wrong. */
-static void tell_trouble(const traffic *t, perf_link *link)
+static void tell_trouble(const traffic *t, char text[256])
 {
     int rank, ranks, first;
     char trouble[sizeof t->trouble];
@@ -236,37 +227,13 @@ static void tell_trouble(const traffic *t, perf_link *link)
     MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
     memcpy(trouble, t->trouble, sizeof trouble);
     MPI_Bcast(trouble, (int)sizeof trouble, MPI_CHAR, first, MPI_COMM_WORLD);
-    snprintf(link->sentence, sizeof link->sentence, "no bound: rank %d, over plain TCP: %s", first, trouble);
+    snprintf(text, 256, "rank %d, over plain TCP: %s", first, trouble);
 }
 
-static void find_best(const place *all, const int *agent, int agents, int mine, int listener, traffic *t,
-                      perf_link *link)
+int perf_goodput_measure(const int *agent, int agents, int factor, int most, bool stops, perf_goodput *result,
+                         char trouble[256])
 {
-    double best = 0;
-    for (int streams = 1; streams <= STREAMS_MOST; streams *= 4) {
-        const double rate = measure(all, agent, agents, mine, listener, streams, t);
-        if (rate < 0) {
-            tell_trouble(t, link);
-            return;
-        }
-        const bool gains = rate > best * GAIN;
-        if (rate > best) {
-            best = rate;
-            link->streams = streams;
-        }
-        if (!gains)
-            break;
-    }
-    link->rate = best;
-    snprintf(link->sentence, sizeof link->sentence,
-             "bound: at the goodput of plain TCP, all links both ways at once: %.2f MB/s a direction with %d "
-             "stream%s",
-             best / 1e6, link->streams, link->streams > 1 ? "s" : "");
-}
-
-void perf_goodput(const int *agent, int agents, perf_link *link)
-{
-    int rank, ranks, mine = -1, listener = -1;
+    int rank, ranks, mine = -1, listener = -1, done = 0;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     place *all = calloc((size_t)ranks, sizeof *all), here;
@@ -281,10 +248,23 @@ void perf_goodput(const int *agent, int agents, perf_link *link)
     if (mine >= 0)
         listener = start_listening(&here, t);
     MPI_Allgather(&here, (int)sizeof here, MPI_BYTE, all, (int)sizeof here, MPI_BYTE, MPI_COMM_WORLD);
-    find_best(all, agent, agents, mine, listener, t, link);
+    double best = 0;
+    for (int streams = 1; streams <= most && done < PERF_GOODPUTS; streams *= factor) {
+        result[done].streams = streams;
+        if (!measure(all, agent, agents, mine, listener, t, &result[done])) {
+            tell_trouble(t, trouble);
+            done = 0;
+            break;
+        }
+        const bool gains = result[done].sum > best * GAIN;
+        best = fmax(best, result[done++].sum);
+        if (stops && !gains)
+            break;
+    }
     if (listener >= 0)
         close(listener);
     free(t->block);
     free(t);
     free(all);
+    return done;
 }

@@ -5,7 +5,12 @@
 #include <libdist/dist.h>
 #include <libdist/mpi.h>
 
+#include "sheet.h"
+
 #define PERF_WORDS 16 /* algorithms, or codecs, side by side */
+
+/* Exit statuses that scripts rely on. */
+enum { PERF_FINE = 0, PERF_WRONG = 1, PERF_USAGE = 2, PERF_BELOW = 3, PERF_FAILED = 4 };
 
 /* Words separated by commas. */
 typedef struct perf_list {
@@ -14,103 +19,145 @@ typedef struct perf_list {
     int words;
 } perf_list;
 
+typedef enum perf_buffers { PERF_DIST_ALLOC, PERF_MALLOC } perf_buffers;
+
+/* Over which ranks times of one iteration are taken together: the values of -a. */
+typedef enum perf_over { PERF_RANK_0, PERF_MEAN, PERF_FASTEST, PERF_SLOWEST } perf_over;
+
 typedef struct perf_options {
     size_t begin, end, step; /* bytes; step 0: multiply by factor */
     double factor;
     int iterations, warmup, calls; /* calls in one iteration */
     bool check;
-    bool placed[2];  /* measure out of place, in place */
-    bool any_memory; /* malloc's, not dist_alloc's */
+    bool requests;  /* posted and waited for, not called */
+    bool placed[2]; /* measure out of place, in place */
+    perf_buffers buffers;
+    perf_over over;
     dist_type type;
     dist_reduction op;
+    const char *command;
+    int root; /* -1: each rank in turn, of operations that have one */
     perf_list algo, codec;
     double link_rate; /* bytes a second one way between sites; 0: measured */
     bool no_bound;
-    const char *json;
+    const char *json, *csv, *svg, *tuning;
+    double least; /* GB/s below which the exit status is PERF_BELOW; 0: none */
     double timeout;
+    perf_list pair, via, level; /* "0-3"; libdist, mpi; rank, node, site */
+    int window;                 /* messages under way to one peer; 0: by size */
+    double seconds;             /* that one figure may take */
+    double slow,
+        skew; /* a pair is named when its figure is so many times worse than the median, or than its way back */
+    int streams; /* most, of dist_perf streams */
 } perf_options;
 
-/* An algorithm with a codec: one line for each size. */
-typedef struct perf_variant {
+/* What differs from command to command; 0 and NULL: as elsewhere. */
+typedef struct perf_command_defaults {
+    size_t begin, end;
+    int iterations;
+    double seconds;
     const char *algo, *codec;
-} perf_variant;
+    const char *threshold; /* what --min-bw looks at */
+} perf_command_defaults;
 
-/* Of one variant, in place or out of place. */
-typedef struct perf_figures {
-    bool measured;
-    double mean, p50, p95; /* seconds of the slowest rank */
-    long long wrong;       /* elements outside what they must be, all ranks; < 0: not checked */
-    int diverge;           /* ranks whose bits differ from rank 0's */
-    double cpu;            /* processor time / time of the rank that uses most */
-    double wan;            /* bytes a direction on the busiest link between sites; < 0: not counted */
-} perf_figures;
+/* A command: how it reads its words, and what it runs. */
+typedef struct perf_command {
+    const char *name, *summary;
+    unsigned flags; /* groups of flags that it knows (options.h) */
+    perf_command_defaults defaults;
+    const char *columns; /* what they mean, for --help */
+    int (*run)(dist_context *context, const perf_options *options, perf_sheet *sheet);
+    int (*whole)(int argc, char **argv); /* instead: reads its own words */
+    bool alone;                          /* without MPI */
+} perf_command;
 
-typedef struct perf_row {
-    size_t bytes, count;
-    perf_variant variant;
-    perf_figures at[2]; /* out of place, in place */
-    double bound;       /* seconds; 0: none */
-} perf_row;
+/* ---- numbers.c ---- */
 
-/* What the bound is made of. */
-typedef struct perf_link {
-    double rate;        /* bytes a second: of plain TCP a direction, or of copying; 0: unknown */
-    int groups;         /* sites, or nodes of one site, that it connects; 1: copying inside a node */
-    int streams;        /* with which TCP did best; 0: the rate was given */
-    char sentence[256]; /* what was measured, or why there is none */
-} perf_link;
-
-/* Exit statuses that scripts rely on. */
-enum { PERF_FINE = 0, PERF_WRONG = 1, PERF_USAGE = 2, PERF_FAILED = 4 };
-
-/* Fills options from the words after the command. PERF_USAGE with a sentence on stderr (where `speak`), or -1
- * to go on. */
-int perf_options_read(perf_options *options, int argc, char **argv, bool speak);
-extern const char perf_help[];
-
-/* A number with K, M or G for powers of `kilo`; a size; a whole number from `least`; a type. False when `text` is
- * none. */
+/* A number with K, M or G for powers of `kilo`; a size; a whole number from `least`; a type. False when `text` is none. */
 bool perf_read_number(const char *text, double kilo, double *value);
 bool perf_read_bytes(const char *text, size_t *bytes);
 bool perf_read_count(const char *text, int least, int *count);
 bool perf_read_type(const char *text, dist_type *type);
+bool perf_read_list(perf_list *list, const char *text);
+bool perf_list_has(const perf_list *list, const char *word);
+/* "16M", "512"; binary. */
+const char *perf_bytes_text(double bytes, char text[16]);
 
 /* The size after `bytes`: step more, or factor times as much where step is 0. */
 size_t perf_next_size(size_t bytes, size_t step, double factor);
+size_t perf_count_sizes(const perf_options *options);
 /* Sorts them too. */
 double perf_median(double *value, int count);
+/* Of sorted values; share from 0 to 1. */
+double perf_quantile(const double *sorted, int count, double share);
 
-/* Measures codecs on this core, without MPI. The words after the command. */
-int perf_codec(int argc, char **argv);
+/* ---- ranks.c: what ranks do together beside what is measured. Nothing here spins: others may be measuring ---- */
 
-/* Measures pipeline schedules on all ranks; MPI has been initialized. The words after the command. */
-int perf_pipeline(int argc, char **argv);
+/* The result of all, by MPI_Iallreduce with naps. */
+void perf_reduce(double *values, int count, MPI_Op op);
+/* Whether `good` is true on all ranks. */
+bool perf_all(bool good);
+void perf_barrier(void);
+/* Seconds of the monotonic clock; processor time of this process. */
+double perf_now(void);
+double perf_processor_time(void);
+/* The lowest rank of each site (PERF_SITES), or of each node; `agent` has room for all ranks. Returns how many. Local. */
+int perf_agents(const dist_context *context, bool sites, int *agent);
+/* The name of node number `node`: its host, from its first rank. Collective. room: [nodes]. */
+void perf_node_names(const dist_context *context, char (*name)[64]);
+/* Whether wan.sh made the links. */
+bool perf_emulated(void);
+/* A line on stderr that is written over, on a terminal alone; NULL wipes it. */
+void perf_progress(const dist_context *context, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* Runs the command on all ranks; rank 0 prints. */
-int perf_all_reduce(dist_context *context, const perf_options *options);
+/* The first lines of every table: version, command, shape of the job. Rank 0. */
+void perf_print_job(const dist_context *context, const char *what);
 
-/* check.c: small whole numbers whose sums are exact in the type, and how many of `got` are not what they must be. */
-void perf_fill(void *data, dist_type type, size_t count, int rank, int ranks);
-typedef struct perf_expectation {
-    dist_type type;
-    dist_reduction op;
-    int ranks, sites;
-    const char *codec; /* "none" */
-} perf_expectation;
-long long perf_count_wrong(const void *got, size_t count, const perf_expectation *expectation);
+/* ---- bound.c ---- */
 
-/* bound.c: collective. */
+/* What the bound is made of. */
+typedef struct perf_link {
+    double rate;  /* bytes a second: of plain TCP a direction, or of copying; 0: unknown */
+    int groups;   /* sites, or nodes of one site, that it connects; 1: copying inside a node; 0: no bound */
+    int streams;  /* with which TCP did best; 0: the rate was given */
+    bool counted; /* what MPI sends is counted at the interfaces */
+    char sentence[256]; /* what was measured, or why there is none */
+} perf_link;
+
+/* Collective. */
 void perf_link_find(dist_context *context, const perf_options *options, perf_link *link);
-/* Seconds that an all-reduce of `bytes` cannot be faster than; 0: unknown. Inside a node it measures copying. Collective. */
-double perf_bound(dist_context *context, const perf_link *link, const perf_variant *variant, size_t bytes);
+/* Seconds to copy `bytes` by all ranks at once. Collective. */
+double perf_copy_time(size_t bytes);
+/* Encoded bytes over bytes of float32. */
+double perf_codec_ratio(const char *codec);
 
-/* goodput.c: bytes a second that plain TCP brings from each of the `agents` ranks to the next one, all at once: the slowest. Fills
- * link->rate, streams and sentence. Collective; blocks for some seconds. */
-void perf_goodput(const int *agent, int agents, perf_link *link);
+/* ---- goodput.c ---- */
 
-void perf_header(const dist_context *context, const perf_options *options, const perf_link *link);
-void perf_print(const perf_options *options, const perf_row *row, int ranks);
-int perf_write_json(const dist_context *context, const perf_options *options, const perf_link *link,
-                    const perf_row *row, size_t rows);
+/* What plain TCP brings from each agent to the next one, all at once, with so many streams. Bytes a second. */
+typedef struct perf_goodput {
+    int streams;
+    double sum;     /* of the agent that gets least */
+    double slowest; /* stream of any agent */
+    double fastest;
+} perf_goodput;
+
+/* Measures with 1, factor, factor^2, ... streams up to `most`; with `stops`, until that gains nothing. Returns how many figures are in
+ * result[]; 0 with a sentence in `trouble` when it cannot be measured. Collective; blocks for some seconds. */
+int perf_goodput_measure(const int *agent, int agents, int factor, int most, bool stops, perf_goodput *result,
+                         char trouble[256]);
+enum { PERF_STREAMS_MOST = 64, PERF_GOODPUTS = 16 };
+
+/* ---- commands ---- */
+
+int perf_collective(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_compare(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_latency(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_bandwidth(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_matrix(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_streams(dist_context *context, const perf_options *options, perf_sheet *sheet);
+int perf_codec(int argc, char **argv);
+int perf_pipeline(int argc, char **argv);
+int perf_step(int argc, char **argv);
 
 #endif

@@ -70,8 +70,9 @@ DIST_API int dist_node(const dist_context *context);
 DIST_API int dist_nodes(const dist_context *context);
 DIST_API int dist_site(const dist_context *context);
 DIST_API int dist_sites(const dist_context *context);
-/* The site that `rank` is on; -1 when there is no such rank. */
+/* The site, and the node, that `rank` is on; -1 when there is no such rank. */
 DIST_API int dist_site_of(const dist_context *context, int rank);
+DIST_API int dist_node_of(const dist_context *context, int rank);
 /* The name of site number `site`; "" when there is no such site. Valid until dist_finalize. */
 DIST_API const char *dist_site_name(const dist_context *context, int site);
 

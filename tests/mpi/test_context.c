@@ -39,6 +39,8 @@ static void test_who_and_where(void **state)
     assert_int_equal(dist_site(context), harness_site(rank, ranks, sites, 0));
     assert_int_equal(dist_site_of(context, ranks - 1), sites - 1);
     assert_int_equal(dist_site_of(context, ranks), -1);
+    assert_int_equal(dist_node_of(context, dist_rank(context)), dist_node(context));
+    assert_int_equal(dist_node_of(context, ranks), -1);
     assert_string_equal(dist_site_name(context, 0), "s0");
     assert_string_equal(dist_site_name(context, sites), "");
     assert_int_equal(dist_rank(NULL), -1);

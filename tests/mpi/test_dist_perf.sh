@@ -46,14 +46,19 @@ for field in size algo codec ranks sites time_us algbw busbw wan_bytes bound_us 
 done
 grep -q '"goodput":[1-9]' "$work/json" || problem "plain TCP was not measured: $(cat "$work/json")"
 grep -q 'in_place":true' "$work/json" || problem "nothing was measured in place: $(cat "$work/json")"
-awk '$1 == 65536 && NF != 22 { bad = 1 } END { exit bad }' "$work/table" || problem "columns: $(cat "$work/table")"
+awk '$1 == 65536 && NF != 27 { bad = 1 } END { exit bad }' "$work/table" || problem "columns: $(cat "$work/table")"
 
+reduce 2 -e 900G --place in          # more than this memory
+reduce 2 -r 2 --algo mpi             # no such rank
+reduce 3 --algo auto --min-bw 1T     # nothing is as fast
+reduce 2 --csv /nowhere/at/all
+reduce 2 --svg /nowhere/at/all
 for flags in '--algo' '-b 2 -e 1' '--place here' '--memory gold' '--link-rate 0' '-m 0' '--codec ,' '-d float8' '-J /nowhere/at/all'; do
     # shellcheck disable=SC2086 # several words
     reduce 2 $flags
 done
-reduce 4 --wire pigeon
-reduce 4 --streams 65
+reduce 2 --wire pigeon
+reduce 2 --streams 65
 reduce 0 --algo hier:shots=2 --codec int8 -o average --place in --link-rate 1G
 [ "$(wrong)" = '0 ' ] || problem "int8, two shots, average: $(cat "$work/table")"
 
@@ -77,8 +82,11 @@ fi
 
 code=0
 "$perf" >"$work/table" 2>&1 || code=$?
-{ [ $code = 2 ] && grep -q 'dist_perf codec' "$work/table"; } || problem "no command: exit code $code, $(cat "$work/table")"
-"$perf" --help | grep -q 'dist_perf all-reduce' || problem '--help does not name all-reduce'
+{ [ $code = 2 ] && grep -q 'dist_perf matrix' "$work/table"; } || problem "no command: exit code $code, $(cat "$work/table")"
+for command in all-reduce matrix streams compare step codec; do
+    "$perf" --help | grep -q "^  $command " || problem "--help does not name $command"
+    "$perf" $command --help | grep -q "dist_perf $command" || problem "$command --help does not name it"
+done
 
 [ $failures = 0 ] || exit 1
 echo 'dist_perf all-reduce: all is well'
