@@ -8,25 +8,72 @@
 #include "devices.h"
 #include "plan/stage.h"
 
+#define VARIANTS_MOST 64 /* of a send-recv: partners that it has had, kept for the next time */
+
+static bool sends(const dist_call *c)
+{
+    return c->kind == DIST_SEND_RECV ? c->to >= 0 : c->send && c->send != DIST_IN_PLACE;
+}
+
+static bool receives(const dist_call *c)
+{
+    return c->kind != DIST_SEND_RECV || c->from >= 0;
+}
+
+static dist_status check_overlap(const dist_call *c, uint64_t in, uint64_t out, const char *advice)
+{
+    const char *send = c->send, *receive = c->receive;
+    if (send < receive + out && receive < send + in)
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: the buffers overlap; %s", c->name, advice);
+    return DIST_OK;
+}
+
+static dist_status check_size(const dist_call *c, uint64_t ranks)
+{
+    if (c->count > (UINT64_MAX >> 8) / dist_type_bytes(c->type) / ranks)
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: %zu elements are more than memory holds", c->name, c->count);
+    return DIST_OK;
+}
+
+static dist_status check_partners(const dist_call *c, int rank, int ranks)
+{
+    const uint64_t bytes = c->count * dist_type_bytes(c->type);
+    if (c->to < -1 || c->to >= ranks || c->from < -1 || c->from >= ranks)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "%s: to rank %d and from rank %d; ranks go from 0 to %d, and -1 is nobody", c->name,
+                         c->to, c->from, ranks - 1);
+    if ((c->to == rank) != (c->from == rank))
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "%s: to rank %d and from rank %d on rank %d; what a rank sends to itself it has to "
+                         "receive from itself",
+                         c->name, c->to, c->from, rank);
+    if (c->count == 0)
+        return DIST_OK;
+    DIST_TRY(check_size(c, 1));
+    if ((sends(c) && c->send == DIST_IN_PLACE) || c->receive == DIST_IN_PLACE)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "%s: DIST_IN_PLACE; what is sent and what comes need memory of their own", c->name);
+    if ((sends(c) && !c->send) || (receives(c) && !c->receive))
+        return dist_fail(DIST_ERR_ARGUMENT, "%s: a buffer of %zu elements is NULL", c->name, c->count);
+    if (sends(c) && receives(c))
+        return check_overlap(c, bytes, bytes, "what is sent and what comes need memory of their own");
+    return DIST_OK;
+}
+
 static dist_status check_buffers(const dist_call *c, uint64_t ranks)
 {
-    bool broadcast = c->kind == DIST_BROADCAST;
+    bool broadcast = c->kind == DIST_BROADCAST, exchange = c->kind == DIST_ALL_TO_ALL;
     if (c->count == 0)
         return DIST_OK;
     if (!c->receive || (!c->send && !broadcast))
         return dist_fail(DIST_ERR_ARGUMENT, "%s: a buffer of %zu elements is NULL", c->name, c->count);
-    if (c->count > (UINT64_MAX >> 8) / dist_type_bytes(c->type) / ranks)
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: %zu elements are more than memory holds", c->name, c->count);
+    DIST_TRY(check_size(c, ranks));
     if (broadcast || c->send == DIST_IN_PLACE)
         return DIST_OK;
     uint64_t part = c->count * dist_type_bytes(c->type);
-    uint64_t in = c->kind == DIST_REDUCE_SCATTER ? part * ranks : part;
-    uint64_t out = c->kind == DIST_ALL_GATHER ? part * ranks : part;
-    const char *send = c->send, *receive = c->receive;
-    if (send < receive + out && receive < send + in)
-        return dist_fail(DIST_ERR_ARGUMENT, "%s: the buffers overlap; pass DIST_IN_PLACE as the send buffer",
-                         c->name);
-    return DIST_OK;
+    uint64_t in = c->kind == DIST_REDUCE_SCATTER || exchange ? part * ranks : part;
+    uint64_t out = c->kind == DIST_ALL_GATHER || exchange ? part * ranks : part;
+    return check_overlap(c, in, out, "pass DIST_IN_PLACE as the send buffer");
 }
 
 static dist_status check(dist_context *context, const dist_call *c)
@@ -45,15 +92,16 @@ static dist_status check(dist_context *context, const dist_call *c)
             DIST_ERR_ARGUMENT,
             "%s: options have size %zu and version %d; start them with DIST_COLLECTIVE_OPTIONS_INIT", c->name,
             options->size, options->version);
-    return check_buffers(c, (uint64_t)ranks);
+    return c->kind == DIST_SEND_RECV ? check_partners(c, context->wire->rank, ranks)
+                                     : check_buffers(c, (uint64_t)ranks);
 }
 
 /* Device memory takes the device into use. */
 static dist_status find_memory(dist_context *context, const dist_call *c, dist_spec *spec)
 {
-    const bool both = c->send && c->send != DIST_IN_PLACE;
-    const dist_location receive = dist_locate(context, c->receive),
-                        send = both ? dist_locate(context, c->send) : receive;
+    const void *const out = receives(c) ? c->receive : sends(c) ? c->send : NULL;
+    const dist_location receive = dist_locate(context, out),
+                        send = sends(c) ? dist_locate(context, c->send) : receive;
     const bool device = receive.memory == DIST_MEMORY_CUDA && c->count > 0;
     if ((send.memory == DIST_MEMORY_CUDA) != (receive.memory == DIST_MEMORY_CUDA) && c->count > 0)
         return dist_fail(
@@ -80,8 +128,10 @@ static dist_status spec_of(dist_context *context, const dist_call *c, dist_spec 
     spec->type = c->type;
     spec->reduction = c->reduction;
     spec->root = c->root;
+    spec->to = c->to;
+    spec->from = c->from;
     spec->count = c->count;
-    spec->in_place = c->send == DIST_IN_PLACE;
+    spec->in_place = c->send == DIST_IN_PLACE && c->kind != DIST_SEND_RECV;
     DIST_TRY(find_memory(context, c, spec));
     return dist_choose(spec);
 }
@@ -96,7 +146,17 @@ static void users_of(const dist_call *c, const dist_spec *spec, void *user[2])
         user[0] = (char *)c->receive - (spec->kind == DIST_REDUCE_SCATTER ? before : 0);
 }
 
-static dist_status make_task(dist_context *context, const dist_spec *spec, void *user[2], dist_task **task)
+/* Other partners may need more messages. */
+static void reserve_tags(dist_plan *plan, const dist_spec *spec)
+{
+    const uint32_t most = spec->kind == DIST_SEND_RECV ? dist_send_recv_sequences(spec) : 0;
+    if (plan->sequences < most)
+        plan->sequences = most;
+}
+
+/* `beside`: a task whose tags it takes, without asking any rank; NULL: all ranks compare what they prepare. */
+static dist_status make_task(dist_context *context, const dist_spec *spec, void *user[2],
+                             const dist_task *beside, dist_task **task)
 {
     dist_plan *plan;
     DIST_TRY(dist_engine_status(context->engine));
@@ -109,7 +169,9 @@ static dist_status make_task(dist_context *context, const dist_spec *spec, void 
         dist_plan_destroy(plan);
         return status;
     }
-    return dist_task_create(task, context->engine, plan, user);
+    reserve_tags(plan, spec);
+    return beside ? dist_task_create_beside(task, beside, plan, user)
+                  : dist_task_create(task, context->engine, plan, user);
 }
 
 dist_status dist_call_prepare(dist_context *context, const dist_call *c, dist_task **task)
@@ -118,16 +180,20 @@ dist_status dist_call_prepare(dist_context *context, const dist_call *c, dist_ta
     void *user[2];
     DIST_TRY(spec_of(context, c, &spec));
     users_of(c, &spec, user);
-    return make_task(context, &spec, user, task);
+    return make_task(context, &spec, user, NULL, task);
 }
 
-/* What a call without a request was, so that the same call again is known by its words and addresses. */
+/* What a call without a request was, so that the same call again is known by its words and addresses.
+ *
+ * All ranks have the same list, because each of them has to know when the others make a new plan. Partners of a send-recv are a rank's
+ * own affair: those that it has had with the same count and type are variants of one entry, and share its tags. */
 struct dist_cached {
     dist_spec spec;
     dist_task *task;
     dist_call call;
     char algo[32], codec[80]; /* the words of call.options; "" when it had none */
-    dist_cached *next;
+    dist_cached *next;        /* of the first variant: the next entry */
+    dist_cached *variant;     /* the one used before it */
 };
 
 static bool same_word(const char *kept, const char *given)
@@ -140,16 +206,23 @@ static bool same_call(const dist_cached *entry, const dist_call *c)
     const dist_call *kept = &entry->call;
     return kept->kind == c->kind && kept->receive == c->receive && kept->send == c->send &&
            kept->count == c->count && kept->type == c->type && kept->reduction == c->reduction &&
-           kept->root == c->root && same_word(entry->algo, c->options ? c->options->algo : NULL) &&
+           kept->root == c->root && kept->to == c->to && kept->from == c->from &&
+           same_word(entry->algo, c->options ? c->options->algo : NULL) &&
            same_word(entry->codec, c->options ? c->options->codec : NULL);
+}
+
+/* Whether a rank's partners, and the memory in which a send-recv has its buffers, are the same. */
+static bool same_variant(const dist_spec *a, const dist_spec *b)
+{
+    return a->to == b->to && a->from == b->from && a->device == b->device;
 }
 
 static bool same_spec(const dist_spec *a, const dist_spec *b)
 {
     return a->kind == b->kind && a->count == b->count && a->type == b->type && a->reduction == b->reduction &&
-           a->root == b->root && a->in_place == b->in_place && a->device == b->device &&
-           a->algo.kind == b->algo.kind && a->algo.shots == b->algo.shots &&
-           strcmp(a->codec.text, b->codec.text) == 0;
+           a->root == b->root && a->in_place == b->in_place &&
+           (a->kind == DIST_SEND_RECV || a->device == b->device) && a->algo.kind == b->algo.kind &&
+           a->algo.shots == b->algo.shots && strcmp(a->codec.text, b->codec.text) == 0;
 }
 
 static void remember(dist_cached *entry, const dist_call *c)
@@ -184,13 +257,14 @@ static dist_cached *take_cached(dist_context *context, const dist_spec *spec, bo
     return oldest;
 }
 
-static dist_status make_cached(dist_context *context, const dist_spec *spec, void *user[2], dist_cached **out)
+static dist_status make_cached(dist_context *context, const dist_spec *spec, void *user[2],
+                               const dist_task *beside, dist_cached **out)
 {
     dist_cached *entry = calloc(1, sizeof *entry);
     if (!entry)
         return dist_fail(DIST_ERR_MEMORY, "no memory for a collective");
     entry->spec = *spec;
-    dist_status status = make_task(context, spec, user, &entry->task);
+    dist_status status = make_task(context, spec, user, beside, &entry->task);
     if (status < 0) {
         free(entry);
         return status;
@@ -201,8 +275,13 @@ static dist_status make_cached(dist_context *context, const dist_spec *spec, voi
 
 static dist_status free_cached(dist_cached *entry)
 {
-    dist_status status = dist_task_destroy(entry->task);
-    free(entry);
+    dist_status status = DIST_OK;
+    for (dist_cached *before; entry; entry = before) {
+        before = entry->variant;
+        const dist_status ended = dist_task_destroy(entry->task);
+        status = status < 0 ? status : ended;
+        free(entry);
+    }
     return status;
 }
 
@@ -223,6 +302,49 @@ static dist_status run_behind(dist_task *task, const dist_call *c)
     return dist_task_run(task);
 }
 
+/* Puts the variant at *at in front of those of the entry at *link. */
+static dist_cached *use_variant(dist_cached **link, dist_cached **at)
+{
+    dist_cached *const first = *link, *const used = *at;
+    if (used != first) {
+        *at = used->variant;
+        used->variant = first;
+        used->next = first->next;
+        *link = used;
+    }
+    return used;
+}
+
+/* Those used least go: no other rank minds. */
+static dist_status keep_few(dist_cached *entry)
+{
+    for (int n = 1; n < VARIANTS_MOST && entry; n++)
+        entry = entry->variant;
+    if (!entry || !entry->variant)
+        return DIST_OK;
+    dist_cached *const rest = entry->variant;
+    entry->variant = NULL;
+    return free_cached(rest);
+}
+
+/* The entry in front of the cache has other partners, or had these among others. */
+static dist_status change_partners(dist_context *context, const dist_spec *spec, void *user[2], bool *found)
+{
+    dist_cached **at = &context->cache, *made = NULL;
+    while (*at && !same_variant(&(*at)->spec, spec))
+        at = &(*at)->variant;
+    *found = *at != NULL;
+    if (*found) {
+        use_variant(&context->cache, at);
+        return DIST_OK;
+    }
+    DIST_TRY(make_cached(context, spec, user, context->cache->task, &made));
+    made->variant = context->cache;
+    made->next = context->cache->next;
+    context->cache = made;
+    return keep_few(made);
+}
+
 /* A call that was not made before in exactly this way: another plan, or the same on other memory. */
 static dist_status run_new(dist_context *context, const dist_call *c)
 {
@@ -235,9 +357,12 @@ static dist_status run_new(dist_context *context, const dist_call *c)
     if (entry && !found)
         DIST_TRY(free_cached(entry));
     if (!found)
-        DIST_TRY(make_cached(context, &spec, user, &entry));
+        DIST_TRY(make_cached(context, &spec, user, NULL, &entry));
     entry->next = context->cache;
     context->cache = entry;
+    if (found && spec.kind == DIST_SEND_RECV)
+        DIST_TRY(change_partners(context, &spec, user, &found));
+    entry = context->cache;
     remember(entry, c);
     if (found) {
         dist_status status = dist_task_bind(entry->task, user);
@@ -252,26 +377,26 @@ static dist_status run_new(dist_context *context, const dist_call *c)
 /* Memory that was freed may have come back elsewhere at the same address. */
 static bool same_memory(const dist_context *context, const dist_cached *entry, const dist_call *c)
 {
-    const void *other = c->send && c->send != DIST_IN_PLACE ? c->send : c->receive;
     if (!context->cuda || c->count == 0)
         return true;
-    return (dist_locate(context, c->receive).memory == DIST_MEMORY_CUDA) == entry->spec.device &&
-           (other == c->receive ||
-            (dist_locate(context, other).memory == DIST_MEMORY_CUDA) == entry->spec.device);
+    const bool device = entry->spec.device;
+    return (!receives(c) || (dist_locate(context, c->receive).memory == DIST_MEMORY_CUDA) == device) &&
+           (!sends(c) || (dist_locate(context, c->send).memory == DIST_MEMORY_CUDA) == device);
 }
 
 dist_status dist_call_run(dist_context *context, const dist_call *c)
 {
-    dist_cached **link = &context->cache;
-    while (*link && !same_call(*link, c))
-        link = &(*link)->next;
-    if (!*link || !same_memory(context, *link, c))
-        return run_new(context, c);
-    dist_cached *entry = *link;
-    if (link != &context->cache) { /* to the front: the most recently used */
-        *link = entry->next;
-        entry->next = context->cache;
-        context->cache = entry;
-    }
-    return run_behind(entry->task, c);
+    for (dist_cached **link = &context->cache; *link; link = &(*link)->next)
+        for (dist_cached **at = link; *at; at = &(*at)->variant) {
+            if (!same_call(*at, c))
+                continue;
+            if (!same_memory(context, *at, c))
+                return run_new(context, c);
+            dist_cached *const entry = use_variant(link, at);
+            *link = entry->next; /* to the front: the most recently used */
+            entry->next = context->cache;
+            context->cache = entry;
+            return run_behind(entry->task, c);
+        }
+    return run_new(context, c);
 }

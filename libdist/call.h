@@ -15,6 +15,7 @@ typedef struct dist_call {
     dist_reduction reduction;
     int root;
     const dist_collective_options *options;
+    int to, from; /* of a send-recv; -1 */
 } dist_call;
 
 /* Checks the arguments and makes a task for them. Collective. */

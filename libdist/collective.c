@@ -30,8 +30,8 @@ dist_status dist_all_reduce(dist_context *context, const void *send, void *recei
                             dist_type type, dist_reduction reduction, const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return dist_call_run(
-        context, &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options});
+    return dist_call_run(context, &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type,
+                                               reduction, 0, options, -1, -1});
 }
 
 dist_status dist_reduce_scatter(dist_context *context, const void *send, void *receive, size_t count,
@@ -40,30 +40,46 @@ dist_status dist_reduce_scatter(dist_context *context, const void *send, void *r
 {
     DIST_CHECK_CONTEXT(context);
     return dist_call_run(context, &(dist_call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type,
-                                               reduction, 0, options});
+                                               reduction, 0, options, -1, -1});
 }
 
 dist_status dist_all_gather(dist_context *context, const void *send, void *receive, size_t count,
                             dist_type type, const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return dist_call_run(
-        context, &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options});
+    return dist_call_run(context, &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type,
+                                               DIST_SUM, 0, options, -1, -1});
 }
 
 dist_status dist_broadcast(dist_context *context, void *buffer, size_t count, dist_type type, int root,
                            const dist_collective_options *options)
 {
     DIST_CHECK_CONTEXT(context);
-    return dist_call_run(
-        context, &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options});
+    return dist_call_run(context, &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM,
+                                               root, options, -1, -1});
+}
+
+dist_status dist_all_to_all(dist_context *context, const void *send, void *receive, size_t count,
+                            dist_type type, const dist_collective_options *options)
+{
+    DIST_CHECK_CONTEXT(context);
+    return dist_call_run(context, &(dist_call){__func__, DIST_ALL_TO_ALL, send, receive, count, type,
+                                               DIST_SUM, 0, options, -1, -1});
+}
+
+dist_status dist_send_recv(dist_context *context, const void *send, int to, void *receive, int from,
+                           size_t count, dist_type type, const dist_collective_options *options)
+{
+    DIST_CHECK_CONTEXT(context);
+    return dist_call_run(context, &(dist_call){__func__, DIST_SEND_RECV, send, receive, count, type, DIST_SUM,
+                                               0, options, to, from});
 }
 
 dist_status dist_barrier(dist_context *context)
 {
     DIST_CHECK_CONTEXT(context);
-    return dist_call_run(context,
-                         &(dist_call){__func__, DIST_BARRIER, NULL, NULL, 0, DIST_INT32, DIST_SUM, 0, NULL});
+    return dist_call_run(
+        context, &(dist_call){__func__, DIST_BARRIER, NULL, NULL, 0, DIST_INT32, DIST_SUM, 0, NULL, -1, -1});
 }
 
 dist_status dist_reduce_scalars(dist_context *context, double *values, size_t count, dist_reduction reduction)
@@ -72,7 +88,7 @@ dist_status dist_reduce_scalars(dist_context *context, double *values, size_t co
     DIST_CHECK_CONTEXT(context);
     options.algo = "doubling";
     return dist_call_run(context, &(dist_call){__func__, DIST_ALL_REDUCE, DIST_IN_PLACE, values, count,
-                                               DIST_FLOAT64, reduction, 0, &options});
+                                               DIST_FLOAT64, reduction, 0, &options, -1, -1});
 }
 
 dist_status dist_all_reduce_init(dist_context *context, const void *send, void *receive, size_t count,
@@ -80,9 +96,10 @@ dist_status dist_all_reduce_init(dist_context *context, const void *send, void *
                                  const dist_collective_options *options, dist_request **request)
 {
     DIST_CHECK_CONTEXT(context);
-    return prepare(context,
-                   &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options},
-                   request);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_ALL_REDUCE, send, receive, count, type, reduction, 0, options, -1, -1},
+        request);
 }
 
 dist_status dist_reduce_scatter_init(dist_context *context, const void *send, void *receive, size_t count,
@@ -90,10 +107,10 @@ dist_status dist_reduce_scatter_init(dist_context *context, const void *send, vo
                                      const dist_collective_options *options, dist_request **request)
 {
     DIST_CHECK_CONTEXT(context);
-    return prepare(
-        context,
-        &(dist_call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type, reduction, 0, options},
-        request);
+    return prepare(context,
+                   &(dist_call){__func__, DIST_REDUCE_SCATTER, send, receive, count, type, reduction, 0,
+                                options, -1, -1},
+                   request);
 }
 
 dist_status dist_all_gather_init(dist_context *context, const void *send, void *receive, size_t count,
@@ -101,18 +118,42 @@ dist_status dist_all_gather_init(dist_context *context, const void *send, void *
                                  dist_request **request)
 {
     DIST_CHECK_CONTEXT(context);
-    return prepare(context,
-                   &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options},
-                   request);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_ALL_GATHER, send, receive, count, type, DIST_SUM, 0, options, -1, -1},
+        request);
 }
 
 dist_status dist_broadcast_init(dist_context *context, void *buffer, size_t count, dist_type type, int root,
                                 const dist_collective_options *options, dist_request **request)
 {
     DIST_CHECK_CONTEXT(context);
-    return prepare(context,
-                   &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options},
-                   request);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_BROADCAST, NULL, buffer, count, type, DIST_SUM, root, options, -1, -1},
+        request);
+}
+
+dist_status dist_all_to_all_init(dist_context *context, const void *send, void *receive, size_t count,
+                                 dist_type type, const dist_collective_options *options,
+                                 dist_request **request)
+{
+    DIST_CHECK_CONTEXT(context);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_ALL_TO_ALL, send, receive, count, type, DIST_SUM, 0, options, -1, -1},
+        request);
+}
+
+dist_status dist_send_recv_init(dist_context *context, const void *send, int to, void *receive, int from,
+                                size_t count, dist_type type, const dist_collective_options *options,
+                                dist_request **request)
+{
+    DIST_CHECK_CONTEXT(context);
+    return prepare(
+        context,
+        &(dist_call){__func__, DIST_SEND_RECV, send, receive, count, type, DIST_SUM, 0, options, to, from},
+        request);
 }
 
 dist_status dist_request_post(dist_request *request)

@@ -81,6 +81,8 @@ static dist_status plan_rank(dist_set_collective *c, dist_plan **plan)
     const dist_topology *t = c->topology;
     const dist_memory memory = c->spec.device ? DIST_MEMORY_CUDA : DIST_MEMORY_HOST;
     c->spec.team = c->nccl && t->site[t->place[c->spec.rank].site].count > 1;
+    c->spec.to = (c->spec.rank + 1) % t->ranks;
+    c->spec.from = (c->spec.rank + t->ranks - 1) % t->ranks;
     DIST_TRY(dist_collective_plan(plan, &c->spec));
     return dist_plan_stage(plan, &(dist_staging){.user = (const dist_memory[2]){memory, memory}});
 }
@@ -134,6 +136,33 @@ dist_status dist_set_collective_cluster(const dist_plan_set *set, dist_cluster *
     return DIST_OK;
 }
 
+static double at_rate(double bytes, double bandwidth)
+{
+    return bandwidth > 0 ? bytes / bandwidth : 0;
+}
+
+/* What must leave the busiest link of an all-to-all: a rank's to its site, or one between two sites. */
+static double exchange_bound(const dist_set_collective *c, double part)
+{
+    const dist_topology *t = c->topology;
+    double bound = 0;
+    for (int a = 0; a < t->sites; a++) {
+        bound = fmax(bound, at_rate(part * (t->site[a].count - 1), c->inside.bandwidth));
+        for (int b = 0; b < t->sites; b++)
+            if (a != b)
+                bound = fmax(bound, at_rate(part * t->site[a].count * t->site[b].count, c->across.bandwidth));
+    }
+    return bound;
+}
+
+/* A rank sends each byte once, over its slowest link. */
+static double shift_bound(const dist_set_collective *c, double bytes)
+{
+    const double crosses = c->topology->sites > 1 ? at_rate(bytes, c->across.bandwidth) : 0;
+    const bool inside = c->topology->sites < c->topology->ranks;
+    return fmax(crosses, inside ? at_rate(bytes, c->inside.bandwidth) : 0);
+}
+
 /* n members of an all-reduce send (n - 1) / n of the vector twice each, on average; between sites that is
  * spread over the links to the n - 1 others. */
 double dist_set_collective_bound(const dist_plan_set *set)
@@ -141,6 +170,10 @@ double dist_set_collective_bound(const dist_plan_set *set)
     const dist_set_collective *c = &set->collective;
     const double ranks = set->ranks, sites = c->topology->sites;
     const uint64_t bytes = c->spec.count * dist_type_bytes(c->spec.type);
+    if (c->spec.kind == DIST_ALL_TO_ALL)
+        return exchange_bound(c, (double)bytes);
+    if (c->spec.kind == DIST_SEND_RECV)
+        return ranks < 2 ? 0 : shift_bound(c, (double)bytes);
     if (c->spec.kind != DIST_ALL_REDUCE || ranks < 2 || c->spec.count == 0)
         return 0;
     if (sites < 2)

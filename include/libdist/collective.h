@@ -101,6 +101,21 @@ DIST_API dist_status dist_all_gather(dist_context *context, const void *send, vo
 DIST_API dist_status dist_broadcast(dist_context *context, void *buffer, size_t count, dist_type type,
                                     int root, const dist_collective_options *options);
 
+/* Block r of receive gets this rank's block of rank r's send: both have ranks*count elements, in blocks of count. DIST_IN_PLACE: the
+ * blocks of receive are exchanged. */
+DIST_API dist_status dist_all_to_all(dist_context *context, const void *send, void *receive, size_t count,
+                                     dist_type type, const dist_collective_options *options);
+
+/* Sends `count` elements to rank `to` and receives as many from rank `from`, both at once; -1: nobody, whose buffer may be NULL. A rank
+ * may send to itself. Every rank calls it, one with nobody on both sides too, with the same count and type; whoever this rank sends to
+ * receives from it. send and receive must not overlap, nor be DIST_IN_PLACE. options.algo is not looked at.
+ *
+ * Ranks compare whom they send to and receive from at the first call with a count and type: pairs that do not match are
+ * DIST_ERR_MISMATCH. Later calls may have other partners, which no rank asks the others about, so that only the partners have to
+ * be fast: one that does not come is DIST_ERR_TIMEOUT. The first use of device memory in a context needs all ranks to have some. */
+DIST_API dist_status dist_send_recv(dist_context *context, const void *send, int to, void *receive, int from,
+                                    size_t count, dist_type type, const dist_collective_options *options);
+
 /* A few numbers (losses, counts, flags) reduced over all ranks, in place; exact order, latency first. */
 DIST_API dist_status dist_reduce_scalars(dist_context *context, double *values, size_t count,
                                          dist_reduction reduction);
@@ -127,6 +142,13 @@ DIST_API dist_status dist_all_gather_init(dist_context *context, const void *sen
 DIST_API dist_status dist_broadcast_init(dist_context *context, void *buffer, size_t count, dist_type type,
                                          int root, const dist_collective_options *options,
                                          dist_request **request);
+DIST_API dist_status dist_all_to_all_init(dist_context *context, const void *send, void *receive,
+                                          size_t count, dist_type type,
+                                          const dist_collective_options *options, dist_request **request);
+/* Ranks compare their partners each time. */
+DIST_API dist_status dist_send_recv_init(dist_context *context, const void *send, int to, void *receive,
+                                         int from, size_t count, dist_type type,
+                                         const dist_collective_options *options, dist_request **request);
 
 /* Starts the collective; returns at once. The buffers belong to the library until it is done. DIST_ERR_STATE
  * when it is already running. Ranks may start several requests in different orders. */

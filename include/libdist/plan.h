@@ -40,7 +40,8 @@ typedef struct dist_plan_request {
     size_t size;            /* set by the initializer */
     int version;            /* set by the initializer */
     const char *cluster;    /* "SxR" or "R1,R2,...": ranks of each site */
-    const char *collective; /* all-reduce, reduce-scatter, all-gather, broadcast, barrier */
+    const char *collective; /* all-reduce, reduce-scatter, all-gather, broadcast, all-to-all, barrier; send-recv is a shift: each rank
+                               sends to the next and receives from the one before */
     const char *algo;       /* as in collective.h; NULL: auto */
     const char *codec;      /* NULL: none */
     uint64_t count;         /* as the collective's call takes it */
@@ -183,7 +184,7 @@ typedef struct dist_plan_prediction {
     /* No order of the ops is faster; 0 when no bound is known. Of a pipeline: what the first microbatch takes
      * on its way to a rank, what the rank has to do, and what the last takes on its way back, for the worst
      * rank. Of an all-reduce on k sites: 2 / k of the (encoded) vector over a link between sites; on one site
-     * of n ranks: 2 (n - 1) / n of it over a rank's link. */
+     * of n ranks: 2 (n - 1) / n of it over a rank's link. Of an all-to-all and a shift: what the busiest link has to carry. */
     double bound;
     double ratio; /* makespan / bound; 0 without a bound */
     int ranks, links;

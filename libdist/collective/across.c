@@ -57,6 +57,16 @@ uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard)
     return (grains ? grains : 1) * grain;
 }
 
+/* Nothing is reduced on the way, so pieces need not be fine for one stage to begin before another ends. */
+uint64_t dist_across_message_bytes(const dist_spec *spec, uint64_t bytes)
+{
+    const uint64_t fine = dist_least(bytes / CHUNKS_FINE, CHUNK_MOST);
+    uint64_t message = spec->chunk_bytes;
+    if (message == 0)
+        message = spec->one_way > CHUNK_MOST && fine > CHUNK_DEFAULT ? fine : CHUNK_DEFAULT;
+    return (message + SLOT_GRAIN - 1) / SLOT_GRAIN * SLOT_GRAIN;
+}
+
 /* Of the values in the first `bytes` of a shard. */
 static uint64_t feedback_bytes(const dist_spec *spec, uint64_t bytes)
 {
@@ -71,7 +81,7 @@ static uint32_t feedback_buffer(const dist_spec *spec, dist_plan *plan, const ch
 }
 
 /* Bytes under way to one peer: twice the rate x round trip of the longest link, where that has been measured. */
-static uint64_t window_bytes(const dist_spec *spec)
+uint64_t dist_across_window_bytes(const dist_spec *spec)
 {
     const dist_topology *t = spec->topology;
     double most = 0;
@@ -102,7 +112,7 @@ void dist_across_begin(dist_across *across, dist_plan *plan, const dist_spec *sp
     piece = dist_least(piece, shard);
     across->piece = piece;
     uint64_t wire = (encoded_bytes(spec, piece) + SLOT_GRAIN - 1) / SLOT_GRAIN * SLOT_GRAIN;
-    uint64_t window = window_bytes(spec);
+    uint64_t window = dist_across_window_bytes(spec);
     uint64_t pieces = (shard + piece - 1) / piece;
     uint64_t ahead = dist_least(pieces, window / wire + 1);
     uint64_t peers = (uint64_t)sites - 1;

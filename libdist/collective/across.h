@@ -10,7 +10,7 @@ typedef struct dist_across {
     int site; /* this rank's */
     int sites;
     bool two_shot;
-    uint64_t piece;                  /* largest piece of the shard in bytes; a whole number of codec blocks */
+    uint64_t piece;        /* largest piece of the shard in bytes; a whole number of codec blocks */
     dist_slots incoming;   /* what arrives without a codec */
     dist_slots frames;     /* with one: the frames of all sites, side by side */
     dist_slots own, total; /* two-shot: frames for others, frames of sums */
@@ -27,5 +27,10 @@ void dist_across_piece(dist_across *across, dist_plan *plan, dist_slice piece, u
 
 /* Bytes of the pieces that a shard travels in, and how many may be under way. */
 uint64_t dist_across_piece_bytes(const dist_spec *spec, uint64_t shard);
+
+/* Of what only passes from rank to rank: the bytes of a message between sites, of `bytes` for one peer, and how many bytes a rank has
+ * under way there. */
+uint64_t dist_across_message_bytes(const dist_spec *spec, uint64_t bytes);
+uint64_t dist_across_window_bytes(const dist_spec *spec);
 
 #endif

@@ -7,6 +7,7 @@
 static const char *const collective_names[DIST_COLLECTIVES] = {
     [DIST_ALL_REDUCE] = "all-reduce", [DIST_REDUCE_SCATTER] = "reduce-scatter",
     [DIST_ALL_GATHER] = "all-gather", [DIST_BROADCAST] = "broadcast",
+    [DIST_ALL_TO_ALL] = "all-to-all", [DIST_SEND_RECV] = "send-recv",
     [DIST_BARRIER] = "barrier",
 };
 
@@ -32,10 +33,10 @@ dist_status dist_collective_parse(const char *text, dist_collective_kind *kind)
             *kind = (dist_collective_kind)k;
             return DIST_OK;
         }
-    return dist_fail(
-        DIST_ERR_ARGUMENT,
-        "'%s' is not a collective; use all-reduce, reduce-scatter, all-gather, broadcast or barrier",
-        text ? text : "(null)");
+    return dist_fail(DIST_ERR_ARGUMENT,
+                     "'%s' is not a collective; use all-reduce, reduce-scatter, all-gather, broadcast, "
+                     "all-to-all, send-recv or barrier",
+                     text ? text : "(null)");
 }
 
 dist_status dist_algo_parse(const char *text, dist_algo *algo)

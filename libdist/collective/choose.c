@@ -46,7 +46,7 @@ static costs costs_of(const dist_spec *spec)
         for (int b = 0; b < t->sites; b++)
             note_link(a == b ? &c.inside : &c.across, &link[a * t->sites + b], &measured[a == b]);
     c.bytes = (double)spec->count * (double)dist_type_bytes(spec->type);
-    if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER)
+    if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_GATHER || spec->kind == DIST_ALL_TO_ALL)
         c.bytes *= c.n;
     if (spec->codec.kind != DIST_CODEC_NONE)
         c.ratio = (double)dist_codec_bytes(&spec->codec, 1 << 16) /
@@ -100,19 +100,74 @@ static double mpi(const costs *c)
     return 1.1 * fmin(fmin(ring(c), halving(c)), doubling(c)) + OP_COST;
 }
 
+/* What the ranks of the largest site exchange with each other, and, over the link that they share, with all others. */
+static double blocks_inside(const costs *c)
+{
+    const double blocks = c->largest - 1;
+    return c->inside.latency + blocks * (OP_COST + c->bytes / c->n / c->inside.bandwidth);
+}
+
+static double blocks_across(const costs *c)
+{
+    const double blocks = c->n - c->largest;
+    return c->across.latency + blocks * (OP_COST + c->largest * c->bytes / c->n / c->across.bandwidth);
+}
+
+/* Rounds inside a site and between sites follow each other. */
+static double exchange_by_rounds(const costs *c)
+{
+    return blocks_inside(c) + (c->sites > 1 ? blocks_across(c) : 0);
+}
+
+static double exchange_hier(const costs *c)
+{
+    return c->sites > 1 ? fmax(blocks_inside(c), blocks_across(c)) : blocks_inside(c);
+}
+
+static double exchange_mpi(const costs *c)
+{
+    return 1.1 * exchange_by_rounds(c) + OP_COST;
+}
+
+static double send_recv(const costs *c)
+{
+    const dist_link *link = c->sites > 1 ? &c->across : &c->inside;
+    return link->latency + OP_COST + c->bytes / link->bandwidth;
+}
+
 double dist_predicted(const dist_spec *spec, dist_algo_kind kind)
 {
     static double (*const model[DIST_ALGOS])(const costs *) = {
         [DIST_ALGO_MPI] = mpi,           [DIST_ALGO_RING] = ring, [DIST_ALGO_HALVING] = halving,
         [DIST_ALGO_DOUBLING] = doubling, [DIST_ALGO_HIER] = hier,
     };
+    static double (*const exchange[DIST_ALGOS])(const costs *) = {
+        [DIST_ALGO_MPI] = exchange_mpi,           [DIST_ALGO_RING] = exchange_by_rounds,
+        [DIST_ALGO_HALVING] = exchange_by_rounds, [DIST_ALGO_DOUBLING] = exchange_by_rounds,
+        [DIST_ALGO_HIER] = exchange_hier,
+    };
     costs c = costs_of(spec);
-    return model[kind] ? model[kind](&c) : INFINITY;
+    if (!model[kind])
+        return INFINITY;
+    if (spec->kind == DIST_SEND_RECV)
+        return send_recv(&c);
+    return (spec->kind == DIST_ALL_TO_ALL ? exchange : model)[kind](&c);
+}
+
+/* The fastest by prediction of some, the first of equal ones. */
+static dist_algo_kind fastest(const dist_spec *spec, dist_algo_kind found)
+{
+    for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
+        if (dist_predicted(spec, (dist_algo_kind)k) < dist_predicted(spec, found))
+            found = (dist_algo_kind)k;
+    return found;
 }
 
 static dist_algo_kind best(const dist_spec *spec)
 {
     bool sites = spec->topology->sites > 1;
+    if (spec->kind == DIST_ALL_TO_ALL) /* no wire of a team has it */
+        return fastest(spec, DIST_ALGO_RING);
     if (spec->codec.kind != DIST_CODEC_NONE || (spec->team && !sites) ||
         (spec->team && spec->device && spec->kind == DIST_ALL_REDUCE))
         return DIST_ALGO_HIER;
@@ -122,11 +177,7 @@ static dist_algo_kind best(const dist_spec *spec)
         return sites ? DIST_ALGO_HIER : DIST_ALGO_HALVING;
     if (spec->kind != DIST_ALL_REDUCE)
         return sites ? DIST_ALGO_HIER : DIST_ALGO_RING;
-    dist_algo_kind found = DIST_ALGO_DOUBLING;
-    for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
-        if (dist_predicted(spec, (dist_algo_kind)k) < dist_predicted(spec, found))
-            found = (dist_algo_kind)k;
-    return found;
+    return fastest(spec, DIST_ALGO_DOUBLING);
 }
 
 dist_status dist_choose(dist_spec *spec)
@@ -149,27 +200,39 @@ dist_status dist_choose(dist_spec *spec)
     if (coded && spec->algo.kind != DIST_ALGO_HIER && spec->algo.kind != DIST_ALGO_AUTO)
         return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' needs algorithm 'hier' or 'auto', not '%s'",
                          spec->codec.text, dist_algo_name(spec->algo.kind));
+    if (spec->kind == DIST_SEND_RECV) /* there is one way */
+        spec->algo = (dist_algo){.kind = DIST_ALGO_RING};
     if (spec->algo.kind == DIST_ALGO_AUTO)
         spec->algo.kind = best(spec);
     return DIST_OK;
 }
 
-void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
+static void write_choices(const dist_spec *like, const dist_algo_kind *algo, size_t algos, FILE *file)
 {
     static const uint64_t sizes[] = {8, 4096, 65536, 1 << 20, 16 << 20, 256 << 20};
-    fprintf(file, "# predicted microseconds of an all-reduce of float32\n%12s", "bytes");
-    for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
-        fprintf(file, " %12s", dist_algo_name((dist_algo_kind)k));
+    fprintf(file, "%12s", "bytes");
+    for (size_t k = 0; k < algos; k++)
+        fprintf(file, " %12s", dist_algo_name(algo[k]));
     fprintf(file, "  auto\n");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const dist_spec spec = {.kind = DIST_ALL_REDUCE,
-                                .type = DIST_FLOAT32,
-                                .count = sizes[i] / 4,
-                                .team = team,
-                                .topology = topology};
+        dist_spec spec = *like;
+        spec.count = sizes[i] / 4;
         fprintf(file, "%12llu", (unsigned long long)sizes[i]);
-        for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
-            fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, (dist_algo_kind)k));
+        for (size_t k = 0; k < algos; k++)
+            fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, algo[k]));
         fprintf(file, "  %s\n", dist_algo_name(best(&spec)));
     }
+}
+
+void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
+{
+    static const dist_algo_kind reducing[] = {DIST_ALGO_MPI, DIST_ALGO_RING, DIST_ALGO_HALVING,
+                                              DIST_ALGO_DOUBLING, DIST_ALGO_HIER},
+                                exchanging[] = {DIST_ALGO_MPI, DIST_ALGO_RING, DIST_ALGO_HIER};
+    dist_spec spec = {.kind = DIST_ALL_REDUCE, .type = DIST_FLOAT32, .team = team, .topology = topology};
+    fprintf(file, "# predicted microseconds of an all-reduce of float32\n");
+    write_choices(&spec, reducing, sizeof reducing / sizeof *reducing, file);
+    spec.kind = DIST_ALL_TO_ALL;
+    fprintf(file, "# and of an all-to-all, by the bytes of a block\n");
+    write_choices(&spec, exchanging, sizeof exchanging / sizeof *exchanging, file);
 }

@@ -11,6 +11,8 @@ typedef enum dist_collective_kind {
     DIST_REDUCE_SCATTER,
     DIST_ALL_GATHER,
     DIST_BROADCAST,
+    DIST_ALL_TO_ALL,
+    DIST_SEND_RECV,
     DIST_BARRIER,
     DIST_COLLECTIVES
 } dist_collective_kind;
@@ -43,7 +45,8 @@ typedef struct dist_spec {
     dist_type type;
     dist_reduction reduction;
     int root;
-    uint64_t count; /* as the public call takes it: per rank for reduce-scatter and all-gather */
+    int to, from;   /* send-recv: whom this rank sends to and receives from; -1: nobody */
+    uint64_t count; /* as the public call takes it: per rank for reduce-scatter, all-gather and all-to-all */
     bool in_place;
     bool device; /* the data is in device memory, on all ranks */
     bool
@@ -61,9 +64,15 @@ typedef struct dist_spec {
  * "send" and "receive"; a barrier has none. DIST_ERR_UNSUPPORTED when the algorithm or codec does not fit. */
 dist_status dist_collective_plan(dist_plan **plan, const dist_spec *spec);
 
-/* What must hold at the end, for dist_verify. Free claims with dist_contract_end. */
+/* What must hold at the end, for dist_verify. Free claims with dist_contract_end. Of a send-recv: as if every rank sent as far on
+ * (to - rank) as this one. */
 dist_status dist_contract_begin(dist_contract *contract, const dist_spec *spec);
+/* Of a send-recv in which rank r receives what from[r] sends, or nothing: -1. */
+dist_status dist_contract_begin_pairs(dist_contract *contract, const dist_spec *spec, const int *from);
 void dist_contract_end(dist_contract *contract);
+
+/* Tags that a send-recv like `spec` needs, whoever sends to whom. */
+uint32_t dist_send_recv_sequences(const dist_spec *spec);
 
 /* Replaces an auto algorithm by the one with the smallest predicted time; checks that algorithm, codec and
  * type go together. */

@@ -18,8 +18,10 @@ static dist_claim input_of(const dist_spec *spec, int r)
     uint64_t part = spec->count, ranks = (uint64_t)spec->topology->ranks,
              element = dist_type_bytes(spec->type);
     dist_claim claim = {.rank = r, .buffer = INPUT_BUFFER, .count = part, .from = r};
-    if (spec->kind == DIST_REDUCE_SCATTER)
+    if (spec->kind == DIST_REDUCE_SCATTER || spec->kind == DIST_ALL_TO_ALL)
         claim.count = part * ranks;
+    if (spec->kind == DIST_ALL_TO_ALL)
+        claim.first = (uint64_t)r * claim.count;
     if (spec->kind == DIST_ALL_GATHER) {
         claim.first = (uint64_t)r * part;
         claim.offset = spec->in_place ? claim.first * element : 0;
@@ -27,7 +29,7 @@ static dist_claim input_of(const dist_spec *spec, int r)
     return claim;
 }
 
-/* Part i of rank r's output: a gather promises one part for every rank. */
+/* Part i of rank r's output: a gather and an all-to-all promise one part for every rank. */
 static dist_claim output_of(const dist_spec *spec, int r, int i)
 {
     uint64_t part = spec->count, element = dist_type_bytes(spec->type);
@@ -40,6 +42,11 @@ static dist_claim output_of(const dist_spec *spec, int r, int i)
     case DIST_ALL_GATHER:
         claim.first = (uint64_t)i * part;
         claim.offset = claim.first * element;
+        claim.from = i;
+        break;
+    case DIST_ALL_TO_ALL: /* block r of rank i */
+        claim.first = ((uint64_t)i * (uint64_t)spec->topology->ranks + (uint64_t)r) * part;
+        claim.offset = (uint64_t)i * part * element;
         claim.from = i;
         break;
     case DIST_BROADCAST:
@@ -67,9 +74,14 @@ static dist_spec word_of_barrier(const dist_spec *spec)
     return word;
 }
 
+static bool has_parts(const dist_spec *spec)
+{
+    return spec->kind == DIST_ALL_GATHER || spec->kind == DIST_ALL_TO_ALL;
+}
+
 static void fill(dist_contract *contract, const dist_spec *spec, dist_claim *input, dist_claim *output)
 {
-    int ranks = spec->topology->ranks, parts = spec->kind == DIST_ALL_GATHER ? ranks : 1;
+    int ranks = spec->topology->ranks, parts = has_parts(spec) ? ranks : 1;
     for (int r = 0; r < ranks; r++) {
         input[contract->inputs++] = input_of(spec, r);
         for (int i = 0; i < parts; i++)
@@ -81,12 +93,67 @@ static void fill(dist_contract *contract, const dist_spec *spec, dist_claim *inp
     contract->output = output;
 }
 
+static dist_status no_memory(size_t ranks)
+{
+    return dist_fail(DIST_ERR_MEMORY, "no memory for the claims of %zu ranks", ranks);
+}
+
+/* Each rank's elements are its own; whose buffer nobody reads has none. */
+static void fill_pairs(dist_contract *contract, const dist_spec *spec, const int *from, dist_claim *input,
+                       dist_claim *output)
+{
+    for (int r = 0; r < spec->topology->ranks; r++) {
+        if (from[r] < 0)
+            continue;
+        const uint64_t first = (uint64_t)from[r] * spec->count;
+        const dist_claim sent = {
+            .rank = from[r], .buffer = INPUT_BUFFER, .count = spec->count, .first = first, .from = from[r]};
+        dist_claim received = sent;
+        received.rank = r;
+        received.buffer = OUTPUT_BUFFER;
+        input[contract->inputs++] = sent;
+        output[contract->outputs++] = received;
+        output[contract->outputs++] = sent; /* stays as it was */
+    }
+    contract->input = input;
+    contract->output = output;
+}
+
+dist_status dist_contract_begin_pairs(dist_contract *contract, const dist_spec *spec, const int *from)
+{
+    const size_t ranks = (size_t)spec->topology->ranks;
+    dist_claim *input = malloc(ranks * sizeof *input), *output = malloc(2 * ranks * sizeof *output);
+    *contract = (dist_contract){.type = spec->type, .divisor = 1};
+    if (!input || !output) {
+        free(input);
+        free(output);
+        return no_memory(ranks);
+    }
+    fill_pairs(contract, spec, from, input, output);
+    return DIST_OK;
+}
+
+static dist_status begin_shift(dist_contract *contract, const dist_spec *spec)
+{
+    const int ranks = spec->topology->ranks;
+    int *from = malloc((size_t)ranks * sizeof *from);
+    if (!from)
+        return no_memory((size_t)ranks);
+    for (int r = 0; r < ranks; r++)
+        from[r] = spec->to < 0 ? -1 : (r + spec->rank - spec->to + ranks) % ranks;
+    const dist_status status = dist_contract_begin_pairs(contract, spec, from);
+    free(from);
+    return status;
+}
+
 dist_status dist_contract_begin(dist_contract *contract, const dist_spec *request)
 {
     dist_spec spec = *request;
     size_t ranks = (size_t)spec.topology->ranks;
     bool reduces = spec.kind == DIST_ALL_REDUCE || spec.kind == DIST_REDUCE_SCATTER;
     DIST_TRY(dist_choose(&spec));
+    if (spec.kind == DIST_SEND_RECV)
+        return begin_shift(contract, &spec);
     if (spec.kind == DIST_BARRIER)
         spec = word_of_barrier(&spec);
     *contract = (dist_contract){.type = spec.type, .divisor = 1};
@@ -94,12 +161,12 @@ dist_status dist_contract_begin(dist_contract *contract, const dist_spec *reques
         contract->divisor = (int)ranks;
     if (spec.kind == DIST_BARRIER && (spec.algo.kind == DIST_ALGO_MPI || ranks == 1))
         return DIST_OK; /* the wire's own barrier has no word */
-    size_t parts = spec.kind == DIST_ALL_GATHER ? ranks + 1 : 2;
+    size_t parts = has_parts(&spec) ? ranks + 1 : 2;
     dist_claim *input = malloc(ranks * sizeof *input), *output = malloc(ranks * parts * sizeof *output);
     if (!input || !output) {
         free(input);
         free(output);
-        return dist_fail(DIST_ERR_MEMORY, "no memory for the claims of %zu ranks", ranks);
+        return no_memory(ranks);
     }
     fill(contract, &spec, input, output);
     return DIST_OK;

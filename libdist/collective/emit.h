@@ -54,6 +54,31 @@ dist_slice dist_slot(dist_slots *slots, uint64_t bytes);
 int dist_channel(const dist_topology *topology, int a, int b);
 dist_group dist_everyone(const dist_spec *spec);
 
+/* Bounds the bytes that a rank has under way in one direction: an op that would be too many waits for the oldest of them. Ranks whose
+ * ops on both sides of all messages are in one common order cannot wait for each other in a circle. */
+typedef struct dist_window {
+    struct dist_window_op {
+        uint64_t bytes;
+        uint32_t op;
+    } * op; /* a ring of `room` */
+    size_t room, first, count;
+    uint64_t bytes, most;
+} dist_window;
+
+/* Before an op of so many bytes is added. Ends with dist_window_end. */
+void dist_window_pass(dist_window *window, dist_plan *plan, uint64_t bytes);
+void dist_window_end(dist_window *window);
+
+/* Of all messages of a rank inside its site, in one direction. */
+#define DIST_INSIDE_WINDOW (DIST_INSIDE_SLOTS * DIST_INSIDE_PIECE)
+
+/* Copies in pieces that leave time to look at the wire between them. */
+void dist_emit_copy(dist_plan *plan, const dist_spec *spec, dist_slice dst, dist_slice src);
+
+/* exchange.c */
+void dist_emit_all_to_all(dist_plan *plan, const dist_spec *spec, dist_slice output, dist_slice input);
+void dist_emit_send_recv(dist_plan *plan, const dist_spec *spec, dist_slice output, dist_slice input);
+
 /* ring.c */
 void dist_emit_ring_all_reduce(dist_plan *plan, const dist_spec *spec, dist_group group, dist_slice data);
 void dist_emit_ring_reduce_scatter(dist_plan *plan, const dist_spec *spec, dist_slice input,

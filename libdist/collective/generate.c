@@ -22,7 +22,7 @@ static uint64_t local_piece(const dist_spec *spec)
     return spec->device ? 32 * DIST_INSIDE_PIECE : DIST_INSIDE_PIECE;
 }
 
-static void copy_pieces(dist_plan *plan, const dist_spec *spec, dist_slice dst, dist_slice src)
+void dist_emit_copy(dist_plan *plan, const dist_spec *spec, dist_slice dst, dist_slice src)
 {
     const uint64_t piece = local_piece(spec);
     DIST_PIECES(dst, piece, at)
@@ -86,7 +86,7 @@ static void emit_all_reduce(dist_plan *plan, const dist_spec *spec, operands o)
         return;
     }
     if (!spec->in_place)
-        copy_pieces(plan, spec, o.output, o.input);
+        dist_emit_copy(plan, spec, o.output, o.input);
     dist_emit_all_reduce(plan, spec, o.output);
 }
 
@@ -104,7 +104,7 @@ static void emit_reduce_scatter(dist_plan *plan, const dist_spec *spec, operands
         dist_plan_native(plan, DIST_NATIVE_REDUCE_SCATTER, spec->type, spec->reduction, 0, spec->count,
                          result, o.input);
         if (spec->in_place)
-            copy_pieces(plan, spec, o.output, result);
+            dist_emit_copy(plan, spec, o.output, result);
         if (spec->reduction == DIST_AVERAGE)
             divide_pieces(plan, spec, o.output);
     } else {
@@ -120,7 +120,7 @@ static void emit_all_gather(dist_plan *plan, const dist_spec *spec, operands o)
         return;
     }
     if (!spec->in_place)
-        copy_pieces(plan, spec, mine, o.input);
+        dist_emit_copy(plan, spec, mine, o.input);
     if (spec->algo.kind == DIST_ALGO_MPI)
         dist_plan_native(plan, DIST_NATIVE_ALL_GATHER, spec->type, DIST_SUM, 0, spec->count, o.output, mine);
     else if (spec->algo.kind == DIST_ALGO_HIER)
@@ -160,6 +160,15 @@ static void emit_barrier(dist_plan *plan, const dist_spec *spec)
         dist_emit_doubling(plan, &words, word);
 }
 
+/* Of a side on which there is nobody, nothing is used. */
+static operands pair_operands(dist_plan *plan, const dist_spec *spec, uint64_t bytes)
+{
+    operands o;
+    o.input = user_buffer(plan, "send", spec->to >= 0 ? bytes : 0);
+    o.output = user_buffer(plan, "receive", spec->from >= 0 ? bytes : 0);
+    return o;
+}
+
 static operands make_operands(dist_plan *plan, const dist_spec *spec)
 {
     uint64_t part = spec->count * dist_type_bytes(spec->type), all = part * (uint64_t)spec->topology->ranks;
@@ -167,6 +176,10 @@ static operands make_operands(dist_plan *plan, const dist_spec *spec)
     operands o = {0};
     if (spec->kind == DIST_BARRIER)
         return o;
+    if (spec->kind == DIST_SEND_RECV)
+        return pair_operands(plan, spec, part);
+    if (spec->kind == DIST_ALL_TO_ALL)
+        part = all;
     if (spec->in_place || spec->kind == DIST_BROADCAST) {
         dist_slice data = user_buffer(plan, "data", scatter || gather ? all : part);
         dist_slice mine = dist_part(data, scatter || gather ? part * (uint64_t)spec->rank : 0, part);
@@ -195,13 +208,19 @@ static void emit(dist_plan *plan, const dist_spec *spec)
     case DIST_BROADCAST:
         emit_broadcast(plan, spec, o);
         break;
+    case DIST_ALL_TO_ALL:
+        dist_emit_all_to_all(plan, spec, o.output, o.input);
+        break;
+    case DIST_SEND_RECV:
+        dist_emit_send_recv(plan, spec, o.output, o.input);
+        break;
     default:
         emit_barrier(plan, spec);
     }
 }
 
 /* The label is what ranks compare: all that decides the ops of a plan, in words. In place or not is each
- * rank's own affair. */
+ * rank's own affair, and so are the partners of a send-recv and the memory of its buffers: their messages are compared. */
 static dist_plan *create(const dist_spec *spec)
 {
     static const char *const shots[] = {"", ":shots=1", ":shots=2"};
@@ -218,6 +237,13 @@ static dist_plan *create(const dist_spec *spec)
         return dist_plan_create(spec->rank, spec->topology->ranks,
                                 "broadcast of %" PRIu64 " %s from rank %d, %s", spec->count,
                                 dist_type_name(spec->type), spec->root, dist_algo_name(spec->algo.kind));
+    if (spec->kind == DIST_SEND_RECV)
+        return dist_plan_create(spec->rank, spec->topology->ranks, "send-recv of %" PRIu64 " %s%s",
+                                spec->count, dist_type_name(spec->type), tuning);
+    if (spec->kind == DIST_ALL_TO_ALL)
+        return dist_plan_create(spec->rank, spec->topology->ranks, "all-to-all of %" PRIu64 " %s, %s%s%s",
+                                spec->count, dist_type_name(spec->type), dist_algo_name(spec->algo.kind),
+                                tuning, spec->device ? " in device memory" : "");
     return dist_plan_create(spec->rank, spec->topology->ranks, "%s of %" PRIu64 " %s, %s, %s%s%s%s%s",
                             dist_collective_name(spec->kind), spec->count, dist_type_name(spec->type),
                             dist_reduction_name(spec->reduction), dist_algo_name(spec->algo.kind),

@@ -54,6 +54,10 @@ void dist_engine_counters(dist_engine *engine, dist_counters *counters);
  * buffer. Takes the plan over, also when it fails. Collective; blocks until the engine's timeout.
  * DIST_ERR_MISMATCH leaves the engine usable. */
 dist_status dist_task_create(dist_task **task, dist_engine *engine, dist_plan *plan, void *const *user);
+/* The same with the tags of a task that exists, and without asking any rank: for plans of which only one runs at a time, and whose
+ * messages meet as the program says. */
+dist_status dist_task_create_beside(dist_task **task, const dist_task *beside, dist_plan *plan,
+                                    void *const *user);
 /* The largest `value` of all ranks of the job, and the lowest rank that gave it; `what` is in words what it is for, the same
  * on all. Collective, in one order with dist_task_create; blocks until the engine's timeout. */
 dist_status dist_engine_most(dist_engine *engine, const char *what, uint64_t value, uint64_t *most,

@@ -129,6 +129,12 @@ static void append(dist_plan *plan, dist_op op)
     plan->op[plan->ops++] = op;
 }
 
+void dist_plan_after(dist_plan *plan, uint32_t op)
+{
+    if (plan->status == DIST_OK && !dist_hazards_note(plan->hazards, op))
+        out_of_memory(plan);
+}
+
 void dist_plan_append(dist_plan *plan, const dist_op *op)
 {
     append(plan, *op);

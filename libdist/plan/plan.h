@@ -205,6 +205,10 @@ void dist_plan_native_team(dist_plan *plan, dist_native native, dist_type type, 
 /* Has the collective of the team just added, a sum, divide its result too. */
 void dist_plan_native_divide(dist_plan *plan, int divisor);
 
+/* Has the op that is added next wait for an earlier one as well, whatever bytes they touch; DIST_NO_OP: for none. For how much is
+ * under way at once, never for what is right: staging, which derives all waits anew, drops it. */
+void dist_plan_after(dist_plan *plan, uint32_t op);
+
 /* Adds an op made elsewhere, but for its waits, which are derived anew. */
 void dist_plan_append(dist_plan *plan, const dist_op *op);
 

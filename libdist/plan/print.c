@@ -15,7 +15,7 @@ static const char *const call_names[DIST_CALL_KINDS] = {"F", "B", "W", "D"};
 static const char *const native_names[] = {
     [DIST_NATIVE_ALL_REDUCE] = "all-reduce", [DIST_NATIVE_REDUCE_SCATTER] = "reduce-scatter",
     [DIST_NATIVE_ALL_GATHER] = "all-gather", [DIST_NATIVE_BROADCAST] = "broadcast",
-    [DIST_NATIVE_BARRIER] = "barrier",
+    [DIST_NATIVE_ALL_TO_ALL] = "all-to-all", [DIST_NATIVE_BARRIER] = "barrier",
 };
 
 const char *dist_op_name(dist_op_kind kind)

@@ -229,7 +229,21 @@ static void free_task(dist_task *task)
     free(task);
 }
 
-dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *plan, void *const *user)
+/* The tags of a task beside this one, or, with NULL, those that all ranks agree on. */
+static dist_status take_tags(dist_task *task, const dist_task *beside)
+{
+    if (!beside)
+        return dist_task_agree(task);
+    if (task->plan->sequences > beside->tags)
+        return dist_fail(DIST_ERR_STATE, "%s: %u messages to one peer, but there are tags for %u",
+                         task->plan->label, task->plan->sequences, beside->tags);
+    task->tag = beside->tag;
+    task->tags = beside->tags;
+    return DIST_OK;
+}
+
+static dist_status create(dist_task **out, dist_engine *engine, const dist_task *beside, dist_plan *plan,
+                          void *const *user)
 {
     dist_task *task = calloc(1, sizeof *task);
     *out = NULL;
@@ -244,7 +258,7 @@ dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *pl
     if (status >= 0)
         status = allocate(task);
     if (status >= 0)
-        status = dist_task_agree(task);
+        status = take_tags(task, beside);
     if (status >= 0) {
         link_ops(task);
         task->express = !engine->options.trace && dist_plan_is_short(plan);
@@ -257,6 +271,17 @@ dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *pl
     }
     *out = task;
     return DIST_OK;
+}
+
+dist_status dist_task_create(dist_task **out, dist_engine *engine, dist_plan *plan, void *const *user)
+{
+    return create(out, engine, NULL, plan, user);
+}
+
+dist_status dist_task_create_beside(dist_task **out, const dist_task *beside, dist_plan *plan,
+                                    void *const *user)
+{
+    return create(out, beside->engine, beside, plan, user);
 }
 
 dist_status dist_task_destroy(dist_task *task)

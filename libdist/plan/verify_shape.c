@@ -254,6 +254,7 @@ static dist_status check_native(const dist_plan *plan, size_t number)
         [DIST_NATIVE_REDUCE_SCATTER] = {1, ranks},
         [DIST_NATIVE_ALL_GATHER] = {ranks, 1},
         [DIST_NATIVE_BROADCAST] = {1, 0},
+        [DIST_NATIVE_ALL_TO_ALL] = {ranks, ranks},
     };
     const dist_op *op = &plan->op[number];
     if (op->native > DIST_NATIVE_BARRIER)

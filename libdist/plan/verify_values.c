@@ -412,6 +412,28 @@ static dist_status native_broadcast(dist_values *values, size_t number)
     return DIST_OK;
 }
 
+/* Nobody's dst is what he sends from (verify_shape.c), so parts can go over one by one. */
+static dist_status native_exchange(dist_values *values, size_t number)
+{
+    const int members = members_of(values, number);
+    for (int m = 0; m < members; m++) {
+        const doing from = native_of(values, number, m);
+        const dist_slice src = op_of(from)->src;
+        const uint64_t bytes = src.bytes / (uint64_t)members;
+        for (int k = 0; k < members; k++) {
+            const doing to = native_of(values, number, k);
+            const dist_slice dst = op_of(to)->dst;
+            DIST_TRY(dist_values_read_elements(
+                values, from, dist_slice_of(src.buffer, src.offset + (uint64_t)k * bytes, bytes),
+                (dist_type)op_of(from)->type, &values->left));
+            DIST_TRY(dist_values_write(values, to,
+                                       dist_slice_of(dst.buffer, dst.offset + (uint64_t)m * bytes, bytes),
+                                       &values->left));
+        }
+    }
+    return DIST_OK;
+}
+
 dist_status dist_values_native(dist_values *values, size_t number)
 {
     switch ((dist_native)op_of(native_of(values, number, 0))->native) {
@@ -423,6 +445,8 @@ dist_status dist_values_native(dist_values *values, size_t number)
         return native_gather(values, number);
     case DIST_NATIVE_BROADCAST:
         return native_broadcast(values, number);
+    case DIST_NATIVE_ALL_TO_ALL:
+        return native_exchange(values, number);
     default:
         return DIST_OK;
     }

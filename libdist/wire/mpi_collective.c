@@ -117,6 +117,9 @@ dist_status dist_mpi_collective_start(dist_mpi_wire *wire, dist_mpi_request *req
     case DIST_NATIVE_BROADCAST:
         DIST_MPI_TRY(MPI_Ibcast(receive, n, type, call->root, space, handle));
         break;
+    case DIST_NATIVE_ALL_TO_ALL:
+        DIST_MPI_TRY(MPI_Ialltoall(send, n, type, receive, n, type, space, handle));
+        break;
     case DIST_NATIVE_BARRIER:
         DIST_MPI_TRY(MPI_Ibarrier(space, handle));
         break;

@@ -114,7 +114,11 @@ static dist_status check_call(const dist_nccl_wire *wire, const dist_wire_collec
     case DIST_NATIVE_BROADCAST:
         there = library->broadcast != NULL;
         break;
+    case DIST_NATIVE_ALL_TO_ALL:
+        break;
     }
+    if (call->kind == DIST_NATIVE_ALL_TO_ALL)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "the NCCL wire has no all-to-all; make it of messages");
     if (!there)
         return dist_fail(DIST_ERR_UNSUPPORTED, "this NCCL has no collective of kind %d", (int)call->kind);
     if (call->kind != DIST_NATIVE_BARRIER && nccl_type(call->type) == NONE)

@@ -22,6 +22,8 @@ static dist_status shm_collective(dist_wire *base, const dist_wire_collective *c
 {
     dist_shm_wire *wire = (dist_shm_wire *)base;
     const size_t needed = wire->existing + 1;
+    if (call->kind == DIST_NATIVE_ALL_TO_ALL)
+        return dist_fail(DIST_ERR_UNSUPPORTED, "shared memory has no all-to-all; make it of messages");
     dist_shm_request *request = calloc(1, sizeof *request);
     if (!request || !(request->theirs = calloc((size_t)wire->mates, sizeof(dist_shm_entry *))) ||
         !dist_grow(&wire->active, &wire->active_room, needed, sizeof *wire->active) ||

@@ -48,6 +48,8 @@ typedef enum dist_native {
                                    count) */
     DIST_NATIVE_ALL_GATHER,     /* receive (ranks * count) = every send (count) */
     DIST_NATIVE_BROADCAST,      /* receive (count) of the root -> receive of all */
+    DIST_NATIVE_ALL_TO_ALL,     /* part r of receive (ranks * count) = this rank's part of rank r's send (ranks * count). The
+                                   MPI wire has it, wires of a team have not */
     DIST_NATIVE_BARRIER
 } dist_native;
 
