@@ -1,8 +1,10 @@
-/* Which algorithm: the one with the smallest predicted time, from the latency and bandwidth of the links. */
+/* Which algorithm: the one that was measured to be best, or else the one with the smallest predicted time, from the latency and
+ * bandwidth of the links. */
 #include <math.h>
 
 #include "base/error.h"
 #include "collective/collective.h"
+#include "collective/tuning.h"
 
 /* Until measured: shared memory inside a site; a long-distance network between sites. Arithmetic costs one
  * pass over memory. */
@@ -149,12 +151,22 @@ dist_status dist_choose(dist_spec *spec)
     if (coded && spec->algo.kind != DIST_ALGO_HIER && spec->algo.kind != DIST_ALGO_AUTO)
         return dist_fail(DIST_ERR_UNSUPPORTED, "codec '%s' needs algorithm 'hier' or 'auto', not '%s'",
                          spec->codec.text, dist_algo_name(spec->algo.kind));
-    if (spec->algo.kind == DIST_ALGO_AUTO)
+    if (spec->algo.kind == DIST_ALGO_AUTO && !dist_tuning_choice(spec, &spec->algo))
         spec->algo.kind = best(spec);
     return DIST_OK;
 }
 
-void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
+static void write_auto(const dist_spec *spec, FILE *file)
+{
+    static const char *const shots[] = {"", ":shots=1", ":shots=2"};
+    dist_algo algo;
+    if (dist_tuning_choice(spec, &algo))
+        fprintf(file, "  %s%s (tuning file)\n", dist_algo_name(algo.kind), shots[algo.shots]);
+    else
+        fprintf(file, "  %s\n", dist_algo_name(best(spec)));
+}
+
+void dist_choices_write(const dist_spec *like, FILE *file)
 {
     static const uint64_t sizes[] = {8, 4096, 65536, 1 << 20, 16 << 20, 256 << 20};
     fprintf(file, "# predicted microseconds of an all-reduce of float32\n%12s", "bytes");
@@ -165,11 +177,19 @@ void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
         const dist_spec spec = {.kind = DIST_ALL_REDUCE,
                                 .type = DIST_FLOAT32,
                                 .count = sizes[i] / 4,
-                                .team = team,
-                                .topology = topology};
+                                .team = like->team,
+                                .topology = like->topology,
+                                .tuning = like->tuning};
         fprintf(file, "%12llu", (unsigned long long)sizes[i]);
         for (int k = DIST_ALGO_MPI; k < DIST_ALGOS; k++)
             fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, (dist_algo_kind)k));
-        fprintf(file, "  %s\n", dist_algo_name(best(&spec)));
+        write_auto(&spec, file);
     }
+    if (!like->tuning)
+        return;
+    fprintf(file,
+            "# choices of the tuning file %s: collective, codec, bytes from and to, algorithm; the last that "
+            "fits\n",
+            like->tuning->file ? like->tuning->file : "");
+    dist_tuning_write_rows(like->tuning, file);
 }
