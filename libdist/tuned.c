@@ -67,8 +67,9 @@ dist_status dist_tuned_spread(dist_context *context, dist_tuning_file *file)
     DIST_TRY(dist_tuning_read(&context->tuning, file->text, file->text + name, file->bytes - name,
                               context->topology));
     if (context->wire->rank == 0)
-        dist_log_write(&context->log, DIST_LOG_INFO, "tuning file %s: %zu choices%s%s", context->tuning->file,
-                       context->tuning->rows, context->tuning->streams > 0 ? ", streams" : "",
+        dist_log_write(&context->log, DIST_LOG_INFO, "tuning file %s: %zu choice%s%s%s",
+                       context->tuning->file, context->tuning->rows, context->tuning->rows == 1 ? "" : "s",
+                       context->tuning->streams > 0 ? ", streams" : "",
                        dist_tuning_has_links(context->tuning) ? ", links" : "");
     return DIST_OK;
 }
@@ -112,9 +113,9 @@ void dist_tuned_print(const dist_context *context, FILE *file)
 {
     const dist_tuning *tuning = context->tuning;
     if (tuning)
-        fprintf(file, "tuning file: %s: %zu choices%s%s%s\n", tuning->file, tuning->rows,
-                tuning->wire ? ", the wire" : "", tuning->streams > 0 ? ", streams" : "",
-                dist_tuning_has_links(tuning) ? ", links" : "");
+        fprintf(file, "tuning file: %s: %zu choice%s%s%s%s\n", tuning->file, tuning->rows,
+                tuning->rows == 1 ? "" : "s", tuning->wire ? ", the wire" : "",
+                tuning->streams > 0 ? ", streams" : "", dist_tuning_has_links(tuning) ? ", links" : "");
     if (context->topology->link && !context->links_read)
         fputs("links: measured by dist_links_measure\n", file);
     else if (context->looked)
