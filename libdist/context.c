@@ -11,9 +11,11 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "collective/tuning.h"
 #include "context_internal.h"
 #include "devices.h"
 #include "discover.h"
+#include "tuned.h"
 #include "wire/mpi.h"
 #include "wire/route.h"
 #include "wires.h"
@@ -37,6 +39,7 @@ static dist_status read_options(dist_context *context, const dist_context_option
         api[DIST_OPTION_PROGRESS] = options->progress;
         api[DIST_OPTION_LOG] = options->log;
         api[DIST_OPTION_TRACE] = options->trace;
+        api[DIST_OPTION_TUNING] = options->tuning;
         if (options->timeout != 0) {
             snprintf(timeout, sizeof timeout, "%.17g", options->timeout);
             for (char *comma = timeout; (comma = strchr(comma, ',')) != NULL;)
@@ -66,6 +69,7 @@ dist_status dist_context_spec(dist_context *context, const char *algo, const cha
     spec->team = context->team_wire != NULL;
     spec->rank = context->wire ? context->wire->rank : 0;
     spec->one_way = context->wire ? context->wire->one_way : 0;
+    spec->tuning = context->tuning;
     return DIST_OK;
 }
 
@@ -96,20 +100,34 @@ static dist_status start_engine(dist_context *context)
     return dist_engine_create(&context->engine, &engine);
 }
 
+/* What is wrong on one rank (`mine`) goes on to the exchange, so that all ranks learn of it instead of waiting. */
+static dist_status discover(dist_context *context, dist_status mine)
+{
+    dist_tuning_file file = {.text = NULL};
+    if (mine >= 0)
+        mine = dist_tuned_load(context, &file);
+    dist_status status = dist_discover(context, mine, &file.bytes);
+    if (status >= 0) {
+        say_warnings(context);
+        dist_devices_find(context);
+        status = start_engine(context);
+    }
+    if (status >= 0)
+        status = dist_discover_sites(context);
+    if (status >= 0)
+        status = dist_tuned_spread(context, &file);
+    free(file.text);
+    return status;
+}
+
 static dist_status start(dist_context *context, MPI_Comm communicator, const dist_context_options *options)
 {
-    /* a rank whose options are bad goes on to the exchange, so that all ranks learn of it instead of waiting
-     */
-    dist_status mine = read_options(context, options);
+    const dist_status mine = read_options(context, options);
     dist_wire *mpi;
     DIST_TRY(dist_wire_mpi_open(&mpi, communicator, DIST_CHANNELS));
     DIST_TRY(dist_wire_route_create(&context->wire, mpi));
     context->log.rank = context->wire->rank;
-    DIST_TRY(dist_discover(context, mine));
-    say_warnings(context);
-    dist_devices_find(context);
-    DIST_TRY(start_engine(context));
-    DIST_TRY(dist_discover_sites(context));
+    DIST_TRY(discover(context, mine));
     return dist_wires_open(context);
 }
 
@@ -122,6 +140,7 @@ static void free_context(dist_context *context, bool failed)
         context->wire->ops->close(context->wire, failed);
     dist_trace_destroy(context->trace);
     dist_topology_destroy(context->topology);
+    dist_tuning_free(context->tuning);
     dist_options_end(&context->options);
     free(context);
 }

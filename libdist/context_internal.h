@@ -34,6 +34,10 @@ struct dist_context {
     dist_wire *device_wire; /* NCCL inside this site; NULL: none */
     dist_wire *team_wire;   /* shared memory inside this site; NULL: none, on all ranks */
     bool team; /* NCCL connects the devices of each site that has several; the same on all ranks */
+    struct dist_tuning
+        *tuning;        /* what the file of DIST_TUNING says, the same on all ranks; NULL: there is none */
+    const char *looked; /* for people: how topology->probed came; NULL: it did not */
+    bool links_read;    /* topology->link is the tuning file's */
 };
 
 /* The defaults of the context's options, then what the call's options say. */

@@ -16,6 +16,7 @@
 typedef struct introduction {
     dist_rank_record record;
     int32_t status;
+    uint64_t bytes; /* of what rank 0 has to tell all */
     char sentence[512];
 } introduction;
 
@@ -81,7 +82,7 @@ static dist_status build(dist_context *context, const introduction *all)
     return status;
 }
 
-dist_status dist_discover(dist_context *context, dist_status mine)
+dist_status dist_discover(dist_context *context, dist_status mine, uint64_t *bytes)
 {
     dist_wire *wire = context->wire;
     dist_patience patience = {.deadline = dist_deadline(START_TIMEOUT)};
@@ -90,10 +91,13 @@ dist_status dist_discover(dist_context *context, dist_status mine)
     if (!all)
         return dist_fail(DIST_ERR_MEMORY, "no memory for %d ranks", wire->ranks);
     dist_status status = introduce(context, mine, &self);
+    self.bytes = *bytes;
     if (status >= 0)
         status = wire->ops->exchange(wire, &self, all, sizeof self, &patience);
     if (status >= 0)
         status = build(context, all);
+    if (status >= 0)
+        *bytes = all[0].bytes;
     free(all);
     return status;
 }

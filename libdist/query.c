@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "collective/measure.h"
 #include "context_internal.h"
+#include "tuned.h"
 #include "wires.h"
 
 #define STRING_OF(x) #x
@@ -67,7 +68,9 @@ dist_status dist_links_measure(dist_context *context)
 {
     DIST_CHECK_CONTEXT(context);
     dist_context_forget(context); /* what `auto` chose before may not be what it chooses now */
-    return dist_measure_links(context->engine, context->topology, context->wire->rank);
+    DIST_TRY(dist_measure_links(context->engine, context->topology, context->wire->rank));
+    context->links_read = false;
+    return DIST_OK;
 }
 
 dist_status dist_link_get(const dist_context *context, int from, int to, dist_link *link)
@@ -121,6 +124,7 @@ dist_status dist_topology_print(const dist_context *context, FILE *file)
         fprintf(file, "between sites: %s\n", wires);
     }
     fprintf(file, "inside sites: %s\n", dist_wires_inside(context));
+    dist_tuned_print(context, file);
     return DIST_OK;
 }
 
@@ -129,7 +133,10 @@ dist_status dist_algorithms_print(const dist_context *context, FILE *file)
     DIST_CHECK_CONTEXT(context);
     if (!file)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_algorithms_print: the file is NULL");
-    dist_choices_write(context->topology, context->team_wire != NULL, file);
+    dist_choices_write(&(dist_spec){.topology = context->topology,
+                                    .team = context->team_wire != NULL,
+                                    .tuning = context->tuning},
+                       file);
     return DIST_OK;
 }
 

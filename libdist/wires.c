@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "collective/measure.h"
+#include "collective/tuning.h"
+#include "tuned.h"
 #include "wire/route.h"
 #include "wire/shm.h"
 #include "wire/tcp.h"
@@ -92,7 +94,8 @@ static int streams_for(const dist_topology *topology)
 {
     double most = 0;
     for (int i = 0; i < topology->sites * topology->sites; i++)
-        most = fmax(most, topology->probed[i].bandwidth * 2 * topology->probed[i].latency);
+        if (i / topology->sites != i % topology->sites)
+            most = fmax(most, topology->probed[i].bandwidth * 2 * topology->probed[i].latency);
     int streams = 1;
     while (streams < DIST_TCP_STREAMS_MOST && streams * STREAM_SHARE < most)
         streams *= 2;
@@ -139,6 +142,7 @@ static dist_status choose(dist_context *context, const bool *reaches, bool keep_
     } else if (status >= 0 && streams == 0) {
         dist_wire_tcp_use_streams(tcp, streams_for(t));
     }
+    context->looked = "measured at the start";
     free(by_mpi);
     return status;
 }
@@ -155,14 +159,28 @@ static dist_status open_team(dist_context *context)
     return DIST_OK;
 }
 
-dist_status dist_wires_open(dist_context *context)
+/* What the options leave to `auto`, by the tuning file; false: it has no links of the wire that is wanted. */
+static bool tune(const dist_tuning *tuning, int *wire, int *streams)
 {
-    const wish mine = wish_of(context);
-    DIST_TRY(open_team(context));
-    DIST_TRY(compare_wishes(context));
-    if (context->topology->sites == 1 || mine.wire == DIST_WIRE_CHOICE_MPI)
-        return DIST_OK;
-    const bool automatic = mine.wire == DIST_WIRE_CHOICE_AUTO;
+    if (!tuning ||
+        (*wire != DIST_WIRE_CHOICE_AUTO && tuning->wire != DIST_WIRE_CHOICE_AUTO && *wire != tuning->wire))
+        return false;
+    *wire = *wire == DIST_WIRE_CHOICE_AUTO ? tuning->wire : *wire;
+    *streams = *streams == 0 ? tuning->streams : *streams;
+    return true;
+}
+
+/* The links are the file's, and with them the number of streams. */
+static dist_status open_tcp_by_links(dist_context *context, const bool *reaches)
+{
+    dist_wire *tcp;
+    DIST_TRY(dist_tuned_links(context));
+    return open_tcp(context, reaches, streams_for(context->topology), &tcp);
+}
+
+static dist_status open_between(dist_context *context, int wire, int streams, bool tuned)
+{
+    const bool automatic = wire == DIST_WIRE_CHOICE_AUTO;
     bool *reaches = calloc((size_t)context->wire->ranks, sizeof *reaches);
     if (!reaches)
         return dist_fail(DIST_ERR_MEMORY, "no memory for %d ranks", context->wire->ranks);
@@ -170,12 +188,26 @@ dist_status dist_wires_open(dist_context *context)
     dist_status status = DIST_OK;
     if (!find_reach(context, automatic, reaches))
         ; /* sites that share a node are a rehearsal: they stay with MPI's shared memory */
-    else if (!automatic && mine.streams > 0)
-        status = open_tcp(context, reaches, mine.streams, &tcp);
+    else if (!automatic && streams > 0)
+        status = open_tcp(context, reaches, streams, &tcp);
+    else if (!automatic && tuned && dist_tuning_has_links(context->tuning))
+        status = open_tcp_by_links(context, reaches);
     else
-        status = choose(context, reaches, !automatic, mine.streams);
+        status = choose(context, reaches, !automatic, streams);
     free(reaches);
     return status;
+}
+
+dist_status dist_wires_open(dist_context *context)
+{
+    const wish mine = wish_of(context);
+    int wire = mine.wire, streams = mine.streams;
+    DIST_TRY(open_team(context));
+    DIST_TRY(compare_wishes(context));
+    const bool tuned = tune(context->tuning, &wire, &streams);
+    if (context->topology->sites > 1 && wire != DIST_WIRE_CHOICE_MPI)
+        DIST_TRY(open_between(context, wire, streams, tuned));
+    return tuned ? dist_tuned_links(context) : DIST_OK;
 }
 
 void dist_wires_describe(const dist_context *context, char *text, size_t size)

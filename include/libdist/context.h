@@ -45,6 +45,7 @@ typedef struct dist_context_options {
     double timeout;       /* DIST_TIMEOUT: seconds after which a wait fails; default 60 */
     const char *log;      /* DIST_LOG: none (default), error, warn, info, debug; to stderr */
     const char *trace;    /* DIST_TRACE: file for a Chrome trace of all ranks, written by dist_finalize */
+    const char *tuning;   /* DIST_TUNING: file of measured choices (tuning.h), read by rank 0 for all */
 } dist_context_options;
 
 #define DIST_CONTEXT_OPTIONS_VERSION 1
@@ -86,7 +87,7 @@ typedef struct dist_link {
  * tenth of a second a pair. Later calls of `auto` choose by these figures. */
 DIST_API dist_status dist_links_measure(dist_context *context);
 
-/* The link between two sites as measured. DIST_ERR_STATE before dist_links_measure. */
+/* The link between two sites as measured. DIST_ERR_STATE before dist_links_measure, unless a tuning file has all links. */
 DIST_API dist_status dist_link_get(const dist_context *context, int from, int to, dist_link *link);
 
 /* What this rank has done since dist_init. Bytes are payload handed to the wire, without its headers. */

@@ -4,7 +4,7 @@
  *     #include <libdist/dist.h>
  *
  * Read context.h first, then data_parallel.h; collective.h and codec.h when you need them; plan.h to look
- * inside. */
+ * inside, and tuning.h to keep what was measured. */
 #ifndef LIBDIST_DIST_H
 #define LIBDIST_DIST_H
 
@@ -16,5 +16,6 @@
 #include <libdist/pipeline.h>
 #include <libdist/codec.h>
 #include <libdist/plan.h>
+#include <libdist/tuning.h>
 
 #endif

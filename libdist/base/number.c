@@ -3,6 +3,7 @@
 #include "base/number.h"
 
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 double dist_strtod(const char *text, char **end)
@@ -15,4 +16,15 @@ double dist_strtod(const char *text, char **end)
     uselocale(before);
     freelocale(c);
     return number;
+}
+
+void dist_number_text(char *text, size_t size, double number)
+{
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    locale_t before = c ? uselocale(c) : (locale_t)0;
+    snprintf(text, size, "%.9g", number);
+    if (!c)
+        return;
+    uselocale(before);
+    freelocale(c);
 }

@@ -47,6 +47,8 @@
     X(DIST_OPTION_PORTS, "DIST_PORTS", PORTS, "0", "tcp: the port to listen on, or FIRST-LAST; 0: any")      \
     X(DIST_OPTION_CONGESTION, "DIST_CONGESTION", TEXT, "",                                                   \
       "tcp: congestion control, such as bbr; empty: the system's")                                           \
+    X(DIST_OPTION_TUNING, "DIST_TUNING", TEXT, "",                                                           \
+      "file of measured choices that auto takes, read by rank 0 for all")                                    \
     X(DIST_OPTION_TRACE, "DIST_TRACE", TEXT, "", "file for a Chrome trace of all ranks")
 
 typedef enum dist_option {

@@ -19,8 +19,7 @@ char *dist_trim(char *text)
     return text;
 }
 
-/* Only after a blank, so that a path may hold a #. */
-static void cut_comment(char *line)
+void dist_cut_comment(char *line)
 {
     for (char *c = line; *c; c++) {
         if (*c == '#' && (c == line || strchr(DIST_BLANKS, c[-1]))) {
@@ -51,7 +50,7 @@ dist_status dist_text_file_read(const char *path, const char *what,
                                number, what);
             break;
         }
-        cut_comment(line);
+        dist_cut_comment(line);
         char *said = dist_trim(line);
         if (*said)
             status = take(context, number, said);

@@ -89,7 +89,8 @@ uint64_t dist_across_window_bytes(const dist_spec *spec)
         return spec->window_bytes;
     for (int i = 0; t->probed && i < t->sites * t->sites; i++) {
         const double held = 2 * t->probed[i].bandwidth * 2 * t->probed[i].latency;
-        most = held > most ? held : most;
+        if (i / t->sites != i % t->sites)
+            most = held > most ? held : most;
     }
     if (most >= (double)WINDOW_MOST)
         return WINDOW_MOST;

@@ -1,8 +1,10 @@
-/* Which algorithm: the one with the smallest predicted time, from the latency and bandwidth of the links. */
+/* Which algorithm: the one that was measured to be best, or else the one with the smallest predicted time, from the latency and
+ * bandwidth of the links. */
 #include <math.h>
 
 #include "base/error.h"
 #include "collective/collective.h"
+#include "collective/tuning.h"
 
 /* Until measured: shared memory inside a site; a long-distance network between sites. Arithmetic costs one
  * pass over memory. */
@@ -202,9 +204,19 @@ dist_status dist_choose(dist_spec *spec)
                          spec->codec.text, dist_algo_name(spec->algo.kind));
     if (spec->kind == DIST_SEND_RECV) /* there is one way */
         spec->algo = (dist_algo){.kind = DIST_ALGO_RING};
-    if (spec->algo.kind == DIST_ALGO_AUTO)
+    if (spec->algo.kind == DIST_ALGO_AUTO && !dist_tuning_choice(spec, &spec->algo))
         spec->algo.kind = best(spec);
     return DIST_OK;
+}
+
+static void write_auto(const dist_spec *spec, FILE *file)
+{
+    static const char *const shots[] = {"", ":shots=1", ":shots=2"};
+    dist_algo algo;
+    if (dist_tuning_choice(spec, &algo))
+        fprintf(file, "  %s%s (tuning file)\n", dist_algo_name(algo.kind), shots[algo.shots]);
+    else
+        fprintf(file, "  %s\n", dist_algo_name(best(spec)));
 }
 
 static void write_choices(const dist_spec *like, const dist_algo_kind *algo, size_t algos, FILE *file)
@@ -220,19 +232,30 @@ static void write_choices(const dist_spec *like, const dist_algo_kind *algo, siz
         fprintf(file, "%12llu", (unsigned long long)sizes[i]);
         for (size_t k = 0; k < algos; k++)
             fprintf(file, " %12.1f", 1e6 * dist_predicted(&spec, algo[k]));
-        fprintf(file, "  %s\n", dist_algo_name(best(&spec)));
+        write_auto(&spec, file);
     }
 }
 
-void dist_choices_write(const dist_topology *topology, bool team, FILE *file)
+void dist_choices_write(const dist_spec *like, FILE *file)
 {
     static const dist_algo_kind reducing[] = {DIST_ALGO_MPI, DIST_ALGO_RING, DIST_ALGO_HALVING,
                                               DIST_ALGO_DOUBLING, DIST_ALGO_HIER},
                                 exchanging[] = {DIST_ALGO_MPI, DIST_ALGO_RING, DIST_ALGO_HIER};
-    dist_spec spec = {.kind = DIST_ALL_REDUCE, .type = DIST_FLOAT32, .team = team, .topology = topology};
+    dist_spec spec = {.kind = DIST_ALL_REDUCE,
+                      .type = DIST_FLOAT32,
+                      .team = like->team,
+                      .topology = like->topology,
+                      .tuning = like->tuning};
     fprintf(file, "# predicted microseconds of an all-reduce of float32\n");
     write_choices(&spec, reducing, sizeof reducing / sizeof *reducing, file);
     spec.kind = DIST_ALL_TO_ALL;
     fprintf(file, "# and of an all-to-all, by the bytes of a block\n");
     write_choices(&spec, exchanging, sizeof exchanging / sizeof *exchanging, file);
+    if (!like->tuning)
+        return;
+    fprintf(file,
+            "# choices of the tuning file %s: collective, codec, bytes from and to, algorithm; the last that "
+            "fits\n",
+            like->tuning->file ? like->tuning->file : "");
+    dist_tuning_write_rows(like->tuning, file);
 }

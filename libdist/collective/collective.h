@@ -58,6 +58,8 @@ typedef struct dist_spec {
     uint64_t chunk_bytes, window_bytes; /* of one message, and under way, between sites; 0: chosen */
     const dist_topology *topology;
     int rank;
+    bool group; /* the ranks are a group of the job's, of which MPI's own collectives know nothing */
+    const struct dist_tuning *tuning; /* measured choices, the same on all ranks; NULL: none */
 } dist_spec;
 
 /* The plan of spec->rank. Its USER buffers: "data" alone in place (all of the collective's larger side), else
@@ -74,14 +76,15 @@ void dist_contract_end(dist_contract *contract);
 /* Tags that a send-recv like `spec` needs, whoever sends to whom. */
 uint32_t dist_send_recv_sequences(const dist_spec *spec);
 
-/* Replaces an auto algorithm by the one with the smallest predicted time; checks that algorithm, codec and
- * type go together. */
+/* Replaces an auto algorithm by the one that spec->tuning names for it, or else the one with the smallest predicted time;
+ * checks that algorithm, codec and type go together. */
 dist_status dist_choose(dist_spec *spec);
 /* Predicted seconds of spec with algorithm `kind` by latency and bandwidth of the links (defaults until
  * measured). */
 double dist_predicted(const dist_spec *spec, dist_algo_kind kind);
-/* Prints predicted times of every algorithm over sizes, and which one auto takes. */
-void dist_choices_write(const dist_topology *topology, bool team, FILE *file);
+/* Prints predicted times of every algorithm over sizes, which one auto takes, and what spec->tuning says. Of `spec` topology, team
+ * and tuning are read. */
+void dist_choices_write(const dist_spec *spec, FILE *file);
 
 /* For generators of larger plans (data parallel): the ops of an all-reduce in place on `data` (whole
  * elements). spec->algo is not auto, spec->count is ignored. */

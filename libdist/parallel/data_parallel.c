@@ -142,6 +142,7 @@ dist_status dist_dp_create(dist_data_parallel **out, const dist_data_parallel_se
         return dist_fail(DIST_ERR_MEMORY, "no memory for data parallel");
     dp->setup = *setup;
     dp->setup.spec.team = setup->spec.team && !setup->member; /* a team is a whole site */
+    dp->setup.spec.group = setup->member != NULL;
     dist_status status = DIST_OK;
     if (!copy_members(dp) || !copy_parameters(dp, parameters, n))
         status = dist_fail(DIST_ERR_MEMORY, "no memory for %zu parameters", n);

@@ -169,6 +169,7 @@ static dist_status averages_time(const dist_pipeline_layout *layout, const dist_
     spec.count = setup->options->gradient_bytes / sizeof(float);
     spec.topology = group;
     spec.rank = 0;
+    spec.group = true;
     status = dist_choose(&spec);
     if (status == DIST_OK)
         *seconds = dist_predicted(&spec, spec.algo.kind);

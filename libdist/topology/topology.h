@@ -42,7 +42,7 @@ typedef struct dist_topology {
     dist_site_ranks *site; /* [sites] */
     int *members;          /* [ranks], backs site[].rank */
     dist_link *link;       /* [sites * sites], NULL until measured */
-    dist_link *probed;     /* the same from a quick look at start, between sites alone; NULL: none */
+    dist_link *probed;     /* the same from a quick look at start, between sites alone, or a tuning file; NULL: none */
     char why[160];         /* how the sites were found, for people */
 } dist_topology;
 
