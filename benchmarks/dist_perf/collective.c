@@ -37,7 +37,7 @@ typedef struct bench {
 static void find_variants(bench *b)
 {
     const perf_options *o = b->options;
-    const bool coded = b->operation->reduces && b->operation->replicates;
+    const bool coded = b->operation->reduces && b->operation->replicates && dist_sites(b->context) > 1;
     for (int a = 0; a < o->algo.words; a++)
         for (int c = 0; c < o->codec.words; c++) {
             const char *algo = o->algo.word[a], *codec = o->codec.word[c];

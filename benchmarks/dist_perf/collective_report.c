@@ -179,7 +179,8 @@ int perf_draw_curves(const char *path, const dist_context *context, const perf_o
         }
         const perf_variant *variant = &result->row[bound ? 0 : v].variant;
         if (bound)
-            snprintf(name[v], sizeof name[v], "bound, %s", variant->codec);
+            snprintf(name[v], sizeof name[v], "bound%s%s", strcmp(variant->codec, "none") ? ", " : "",
+                     strcmp(variant->codec, "none") ? variant->codec : "");
         else if (strcmp(variant->codec, "none") == 0)
             snprintf(name[v], sizeof name[v], "%s", variant->algo);
         else
@@ -188,7 +189,7 @@ int perf_draw_curves(const char *path, const dist_context *context, const perf_o
             line[lines++] = (chart_line){.name = name[v], .point = p, .points = (int)sizes, .dashed = bound};
     }
     snprintf(title, sizeof title, "%s, %s", operation->name, dist_type_name(options->type));
-    snprintf(subtitle, sizeof subtitle, "%d ranks, %d nodes, %d sites%s; medians of %d", ranks,
+    snprintf(subtitle, sizeof subtitle, "ranks: %d, nodes: %d, sites: %d%s; medians of %d", ranks,
              dist_nodes(context), dist_sites(context), perf_emulated() ? " (emulated)" : "",
              options->iterations);
     if (lines > 0)

@@ -101,6 +101,25 @@ static int list_codecs(const comparison *c, const char **codec)
     return count;
 }
 
+/* The fastest of the codecs that pay, if any: what it gives up is for the user to judge. */
+static void recommend(const comparison *c, const char *const *codec, int codecs)
+{
+    const size_t last = c->sizes - 1;
+    int best = best_of(c, last, "none", -1);
+    if (best < 0)
+        return;
+    for (int i = 0; i < codecs; i++) {
+        const int other = best_of(c, last, codec[i], -1);
+        best = time_of(c, last, other) * CLEARLY < time_of(c, last, best) ? other : best;
+    }
+    const perf_variant *v = &row_of(c, last, best)->variant;
+    const bool lossy = strcmp(v->codec, "none") != 0;
+    printf(
+        "# recommended for large gradients: %s%s%s%s\n",
+        c->options->tuning ? "DIST_TUNING=" : "DIST_ALGO=", c->options->tuning ? c->options->tuning : v->algo,
+        lossy ? " DIST_CODEC=" : "", lossy ? v->codec : "");
+}
+
 /* What each codec is worth at the largest size, against the best without one, and from which size on. */
 static void print_worth(const comparison *c, const char *const *codec, int codecs)
 {
@@ -160,10 +179,12 @@ static int conclude(const comparison *c)
     }
     if (status >= 0)
         print_worth(c, codec, codecs);
+    if (status >= 0)
+        recommend(c, codec, codecs);
     if (tuning && status >= 0)
         status = dist_tuning_write(tuning, path, "written by dist_perf compare");
     if (tuning && status >= 0)
-        printf("# written: %s; train with DIST_TUNING=%s\n", path, path);
+        printf("# written: %s\n", path);
     dist_tuning_destroy(tuning);
     free(list);
     if (status < 0)

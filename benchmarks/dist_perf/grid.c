@@ -94,7 +94,8 @@ int perf_grid_judge(perf_grid *grid, double slow, double skew)
             /* comparisons with NAN are false */
             grid->bad[cell] |= grid->bandwidth[cell] * slow < bandwidth[near] ? PERF_SLOW : 0;
             grid->bad[cell] |= grid->latency[cell] > latency[near] * slow ? PERF_SLUGGISH : 0;
-            grid->bad[cell] |= grid->bandwidth[cell] * skew < grid->bandwidth[turned] ? PERF_SKEWED : 0;
+            if (near != PERF_SAME_NODE) /* one memory serves both ways there */
+                grid->bad[cell] |= grid->bandwidth[cell] * skew < grid->bandwidth[turned] ? PERF_SKEWED : 0;
             bad += grid->bad[cell] != 0;
         }
     return bad;

@@ -21,11 +21,12 @@ typedef struct matrix {
     int grids;
 } matrix;
 
+/* Sites that share a node, as in a rehearsal, have no link between them. */
 static perf_near near_of(const dist_context *context, int a, int b)
 {
-    if (dist_site_of(context, a) != dist_site_of(context, b))
-        return PERF_OTHER_SITE;
-    return dist_node_of(context, a) == dist_node_of(context, b) ? PERF_SAME_NODE : PERF_SAME_SITE;
+    if (dist_node_of(context, a) == dist_node_of(context, b))
+        return PERF_SAME_NODE;
+    return dist_site_of(context, a) == dist_site_of(context, b) ? PERF_SAME_SITE : PERF_OTHER_SITE;
 }
 
 static bool wants(const matrix *m, const char *level)

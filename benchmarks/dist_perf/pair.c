@@ -10,11 +10,12 @@
 #define ROUNDS_MOST 4
 #define WORDS_MOST  200000 /* messages of one round */
 
-/* Messages from one rank to another that are used in turn, as requests of libdist or of MPI. */
+/* Messages from one rank to another: calls that block, or requests that are used in turn. */
 typedef struct lane {
     dist_context *context;
     perf_via via;
-    int from, to, rank, window;
+    int from, to, rank;
+    int window; /* requests; 0: calls that block */
     size_t bytes;
     char *buffer; /* NULL where this rank is neither end */
     dist_request **request;
@@ -35,6 +36,20 @@ static void close_lane(lane *l)
     free(l->mpi);
 }
 
+/* One message, in a call that blocks. With libdist the first one is made by all ranks, which compare what they are about to do. */
+static bool move(const lane *l)
+{
+    const bool sends = l->rank == l->from, receives = l->rank == l->to;
+    if (l->via == PERF_VIA_LIBDIST)
+        return dist_send_recv(l->context, sends ? l->buffer : NULL, sends ? l->to : -1,
+                              receives ? l->buffer : NULL, receives ? l->from : -1,
+                              l->bytes / sizeof(int32_t), DIST_INT32, NULL) == DIST_OK;
+    if (sends)
+        return MPI_Send(l->buffer, (int)l->bytes, MPI_BYTE, l->to, 1, MPI_COMM_WORLD) == MPI_SUCCESS;
+    return !receives || MPI_Recv(l->buffer, (int)l->bytes, MPI_BYTE, l->from, 1, MPI_COMM_WORLD,
+                                 MPI_STATUS_IGNORE) == MPI_SUCCESS;
+}
+
 /* Collective; to be closed in any case. */
 static bool open_lane(lane *l, dist_context *context, perf_via via, int from, int to, size_t bytes,
                       int window)
@@ -46,16 +61,18 @@ static bool open_lane(lane *l, dist_context *context, perf_via via, int from, in
                 .rank = dist_rank(context),
                 .window = window,
                 .bytes = bytes,
-                .request = calloc((size_t)window, sizeof(dist_request *)),
-                .mpi = malloc((size_t)window * sizeof(MPI_Request))};
+                .request = calloc((size_t)window + 1, sizeof(dist_request *)),
+                .mpi = malloc(((size_t)window + 1) * sizeof(MPI_Request))};
     const bool ends = l->rank == from || l->rank == to;
     void *memory = NULL;
     bool good = l->request && l->mpi;
     if (good && ends)
-        good = dist_alloc(context, bytes * (size_t)window, &memory) == DIST_OK;
+        good = dist_alloc(context, bytes * (size_t)(window > 0 ? window : 1), &memory) == DIST_OK;
     l->buffer = memory;
     if (!perf_all(good))
         return false;
+    if (window == 0)
+        good = move(l);
     for (int i = 0; i < window && good && via == PERF_VIA_LIBDIST; i++) {
         char *message = ends ? l->buffer + (size_t)i * bytes : NULL;
         good = dist_send_recv_init(context, l->rank == from ? message : NULL, l->rank == from ? to : -1,
@@ -98,12 +115,9 @@ static bool agree(bool good)
 /* `count` round trips from a, with what each took in half[] there. */
 static bool ping_pong(lane *forth, lane *back, int count, double *half)
 {
-    const bool first = forth->rank == forth->from;
     for (int i = 0; i < count; i++) {
         const double began = perf_now();
-        if (first && !(post(back, 0) && post(forth, 0) && await(forth, 0) && await(back, 0)))
-            return false;
-        if (!first && !(post(forth, 0) && await(forth, 0) && post(back, 0) && await(back, 0)))
+        if (!move(forth) || !move(back))
             return false;
         half[i] = (perf_now() - began) / 2;
     }
@@ -150,8 +164,8 @@ bool perf_pair_latency(dist_context *context, perf_via via, perf_pair pair, size
     double *half = malloc(PINGS_MOST * sizeof *half);
     bool good = perf_all(half != NULL);
     if (good)
-        good = open_lane(&forth, context, via, pair.a, pair.b, bytes, 1) &&
-               open_lane(&back, context, via, pair.b, pair.a, bytes, 1) &&
+        good = open_lane(&forth, context, via, pair.a, pair.b, bytes, 0) &&
+               open_lane(&back, context, via, pair.b, pair.a, bytes, 0) &&
                measure_latency(&forth, &back, seconds, half, times);
     if (forth.context)
         close_lane(&forth);

@@ -87,7 +87,7 @@ typedef struct curves {
 static int draw(const perf_options *o, const dist_context *context, const curves *c, bool latency)
 {
     char subtitle[128];
-    snprintf(subtitle, sizeof subtitle, "%d ranks, %d nodes, %d sites%s", dist_ranks(context),
+    snprintf(subtitle, sizeof subtitle, "ranks: %d, nodes: %d, sites: %d%s", dist_ranks(context),
              dist_nodes(context), dist_sites(context), perf_emulated() ? " (emulated)" : "");
     return chart_write_curves(o->svg, &(chart_curves){.title = latency ? "latency" : "bandwidth",
                                                       .subtitle = subtitle,

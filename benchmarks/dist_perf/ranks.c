@@ -108,7 +108,7 @@ void perf_progress(const dist_context *context, const char *format, ...)
 
 void perf_print_job(const dist_context *context, const char *what)
 {
-    printf("# libdist %s, %s\n# %s, %d ranks on %d nodes in %d sites%s\n", dist_version(), dist_build_info(),
+    printf("# libdist %s, %s\n# %s\n# ranks: %d, nodes: %d, sites: %d%s\n", dist_version(), dist_build_info(),
            what, dist_ranks(context), dist_nodes(context), dist_sites(context),
            perf_emulated() ? "; the links are emulated" : "");
 }
