@@ -133,10 +133,19 @@ static double block_width(const view *v)
 
 /* ---- cells ---- */
 
+/* Of names that are too close only each 2nd, 4th, ... is written. */
+static int every(double needed)
+{
+    int step = 1;
+    while (step < needed)
+        step *= 2;
+    return step;
+}
+
 static void write_names(const view *v)
 {
     const chart_matrix *m = v->m;
-    const int rows = (int)ceil(12 / v->height), columns = v->turned ? (int)ceil(17 / v->width) : 1;
+    const int rows = every(12 / v->height), columns = v->turned ? every(17 / v->width) : 1;
     char number[16];
     for (int i = 0; i < m->rows; i += rows)
         svg_text_in(v->file, v->left - 8, v->top + (i + 0.5) * v->height + 4,

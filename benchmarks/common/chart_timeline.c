@@ -241,7 +241,8 @@ static void write_box(const view *v, const box *b)
     fputs("<g>", v->file);
     write_tooltip(v, b->span);
     svg_rect(v->file, fmin(x, v->right - 1), y + 0.5, width, v->track - 1, kinds[kind].fill);
-    if (text <= width - 6 || width >= SHORTEST_NAME)
+    /* On the last track they may lie over each other. */
+    if (b->track < MOST_TRACKS - 1 && (text <= width - 6 || width >= SHORTEST_NAME))
         svg_text_in(v->file, x + width / 2, y + v->track / 2 + size * 0.36,
                     (svg_font){size, "middle", kinds[kind].text, 0}, b->span->name, width - 6);
     fputs("</g>\n", v->file);
