@@ -4,7 +4,7 @@
 
 #include "axis.h"
 
-#define LARGEST 1e300 /* differences of figures are figures */
+#define LARGEST 1e280 /* differences of figures, and ends beyond them, are figures */
 
 bool axis_holds(const axis *a, double value)
 {
@@ -13,8 +13,8 @@ bool axis_holds(const axis *a, double value)
 
 double axis_at(const axis *a, double value)
 {
-    const double part =
-        a->log ? log(value / a->from) / log(a->to / a->from) : (value - a->from) / (a->to - a->from);
+    const double part = a->log ? (log(value) - log(a->from)) / (log(a->to) - log(a->from))
+                               : (value - a->from) / (a->to - a->from);
     return a->at + part * a->length;
 }
 
@@ -55,7 +55,7 @@ void axis_span(axis *a, double least, double most)
 void axis_widen(axis *a, int ticks)
 {
     if (a->log) {
-        const double more = pow(a->to / a->from, 0.04);
+        const double more = exp((log(a->to) - log(a->from)) * 0.04);
         a->from /= more;
         a->to *= more;
         return;
@@ -87,6 +87,15 @@ void axis_number(char *text, size_t size, double value, int digits)
         snprintf(text, size, "%.0f", value);
     else if (exponent)
         shorten_exponent(exponent);
+}
+
+void axis_figure(char *text, size_t size, double value)
+{
+    const double power = fabs(value) > 0 ? floor(log10(fabs(value)) + 1e-3) : 0; /* 9.999 is 10.0 */
+    if (power < -4 || power > 5)
+        axis_number(text, size, value, 3);
+    else
+        snprintf(text, size, "%.*f", power < 2 ? 2 - (int)power : 0, value);
 }
 
 void axis_bytes(char *text, size_t size, double value)

@@ -33,8 +33,10 @@ void axis_widen(axis *a, int ticks);
 /* At most `most` <= AXIS_TICKS ticks. */
 int axis_ticks(const axis *a, int most, axis_tick *tick);
 
-/* "12.3", "0.0045", "1.5e7": `digits` that count; and "64", "4K", "1.5M". */
+/* "12", "0.0045", "1.5e7": at most `digits` that count. "12.0", "0.00450", "15000": three that count, zeros
+ * too. "64", "4K", "1.5M". */
 void axis_number(char *text, size_t size, double value, int digits);
+void axis_figure(char *text, size_t size, double value);
 void axis_bytes(char *text, size_t size, double value);
 
 #endif

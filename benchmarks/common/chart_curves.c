@@ -48,6 +48,7 @@ typedef struct view {
     FILE *file;
     axis x, y;
     double left, right, top, bottom; /* of the plot */
+    bool any;                        /* there are figures */
     bool direct;                     /* names stand at the ends of lines */
     long lost;                       /* points that a logarithmic axis has no place for */
     name_place *place;               /* [lines] */
@@ -79,6 +80,7 @@ static void measure(view *v)
                            ((v->c->x_log && p->x <= 0) || (v->c->y_log && p->y <= 0));
                 continue;
             }
+            v->any = true;
             least[0] = fmin(least[0], p->x);
             most[0] = fmax(most[0], p->x);
             least[1] = fmin(least[1], p->y);
@@ -337,6 +339,9 @@ static bool write_curves(FILE *file, const void *what)
         write_line(&v, l);
     for (int l = 0; l < c->lines; l++)
         write_markers(&v, l);
+    if (!v.any)
+        svg_text(file, (v.left + v.right) / 2, (v.top + v.bottom) / 2 - 12,
+                 (svg_font){13, "middle", SVG_SOFT, 0}, "no figures");
     if (v.direct)
         write_names_beside(&v);
     else

@@ -7,7 +7,7 @@
 #include "chart.h"
 #include "svg.h"
 
-enum { MARGIN = 24, NARROWEST = 640, HEAD = 62, KEY = 170, LONGEST = 130, MAP = 640, BAR = 14 };
+enum { MARGIN = 24, NARROWEST = 640, HEAD = 58, KEY = 170, LONGEST = 180, MAP = 640, BAR = 14 };
 
 #define MARK "#0050c8"
 
@@ -21,7 +21,6 @@ typedef struct view {
     bool turned;                     /* they are */
     axis scale;                      /* 0 is pale, 1 is dark */
     int figures;                     /* how many values are some */
-    bool reversed;                   /* from dark to pale */
 } view;
 
 static double value_at(const chart_matrix *m, int row, int column)
@@ -96,11 +95,11 @@ static void colour_of(double bad, char text[8])
 static void lay_out(view *v)
 {
     const chart_matrix *m = v->m;
-    v->width = fmax(4, fmin(84, MAP / fmax(1, m->columns)));
-    v->height = fmax(fmin(10, v->width), fmin(fmin(34, v->width), MAP / fmax(1, m->rows)));
+    v->width = floor(fmax(4, fmin(84, MAP / fmax(1, m->columns)))); /* whole pixels: no seams */
+    v->height = floor(fmax(fmin(10, v->width), fmin(fmin(34, v->width), MAP / fmax(1, m->rows))));
     const double longest = widest(m->column, m->columns);
     v->turned = longest > v->width - 6;
-    v->names = v->turned ? longest * 0.71 + 16 : 20;
+    v->names = v->turned ? ceil(longest * 0.71) + 16 : 20;
 }
 
 static double bar_height(const view *v)
@@ -134,10 +133,19 @@ static double block_width(const view *v)
 
 /* ---- cells ---- */
 
+/* Of names that are too close only each 2nd, 4th, ... is written. */
+static int every(double needed)
+{
+    int step = 1;
+    while (step < needed)
+        step *= 2;
+    return step;
+}
+
 static void write_names(const view *v)
 {
     const chart_matrix *m = v->m;
-    const int rows = (int)ceil(12 / v->height), columns = v->turned ? (int)ceil(17 / v->width) : 1;
+    const int rows = every(12 / v->height), columns = v->turned ? every(17 / v->width) : 1;
     char number[16];
     for (int i = 0; i < m->rows; i += rows)
         svg_text_in(v->file, v->left - 8, v->top + (i + 0.5) * v->height + 4,
@@ -161,7 +169,7 @@ static double number_size(const view *v)
     for (int i = 0; i < v->m->rows; i++)
         for (int k = 0; k < v->m->columns; k++) {
             char text[32];
-            axis_number(text, sizeof text, value_at(v->m, i, k), 3);
+            axis_figure(text, sizeof text, value_at(v->m, i, k));
             if (axis_holds(&any, value_at(v->m, i, k)))
                 width = fmax(width, svg_text_width(text, 1));
         }
@@ -187,7 +195,7 @@ static void write_tooltip(const view *v, int row, int column, const char *value)
 static void write_cell(const view *v, int row, int column, double size)
 {
     const axis any = {.log = false};
-    const double value = value_at(v->m, row, column), gap = v->width >= 10 ? 1 : 0;
+    const double value = value_at(v->m, row, column), gap = v->width >= 16 ? 1 : 0;
     const bool figure = axis_holds(&any, value);
     const double x = v->left + column * v->width, y = v->top + row * v->height;
     char text[32] = "no figure", colour[8] = SVG_EMPTY;
@@ -199,7 +207,7 @@ static void write_cell(const view *v, int row, int column, double size)
     write_tooltip(v, row, column, text);
     svg_rect(v->file, x, y, v->width - gap, v->height - gap, colour);
     if (figure && size > 0) {
-        axis_number(text, sizeof text, value, 3);
+        axis_figure(text, sizeof text, value);
         svg_text(v->file, x + (v->width - gap) / 2, y + (v->height - gap) / 2 + size * 0.36,
                  (svg_font){size, "middle", badness(v, value) > 0.55 ? "#ffffff" : SVG_INK, 0}, text);
     }
@@ -207,14 +215,15 @@ static void write_cell(const view *v, int row, int column, double size)
 }
 
 /* White around it shows it on dark cells too. */
-static void write_outline(const view *v, double x, double y, double width, double height)
+static void write_outline(FILE *file, double x, double y, double width, double height)
 {
-    static const char *const colour[2] = {"#ffffff", MARK};
+    const double out = width < 16 ? 1.2 : 0.5, line = width < 16 ? 1.6 : 2.2;
     for (int i = 0; i < 2; i++)
-        fprintf(v->file,
+        fprintf(file,
                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"%s\" "
-                "stroke-width=\"%s\" pointer-events=\"none\"/>\n",
-                x, y, width, height, colour[i], i == 0 ? "4.6" : "2.2");
+                "stroke-width=\"%.1f\" pointer-events=\"none\"/>\n",
+                x - out, y - out, width + 2 * out, height + 2 * out, i == 0 ? "#ffffff" : MARK,
+                i == 0 ? line + 2 : line);
 }
 
 static void write_outlines(const view *v)
@@ -222,8 +231,7 @@ static void write_outlines(const view *v)
     for (int i = 0; v->m->marked && i < v->m->rows; i++)
         for (int k = 0; k < v->m->columns; k++)
             if (v->m->marked[(size_t)i * (size_t)v->m->columns + (size_t)k])
-                write_outline(v, v->left + k * v->width - 0.5, v->top + i * v->height - 0.5, v->width,
-                              v->height);
+                write_outline(v->file, v->left + k * v->width, v->top + i * v->height, v->width, v->height);
 }
 
 /* ---- legend ---- */
@@ -260,7 +268,7 @@ static void write_key(const view *v)
     svg_text(v->file, x, y, soft, v->scale.log ? "darker is worse; log scale" : "darker is worse");
     if (has_marks(v)) {
         y += 18;
-        write_outline(v, x + 2, y - 9, 11, 9);
+        write_outline(v->file, x + 1, y - 10, 12, 10);
         svg_text(v->file, x + BAR + 8, y, soft, "named as bad");
     }
     if (v->figures < v->m->rows * v->m->columns) {
@@ -297,7 +305,7 @@ static bool write_matrices(FILE *file, const void *what)
     const matrices *all = what;
     double left = 40, width = NARROWEST, height = 0, top = 0;
     for (int i = 0; i < all->count; i++)
-        left = fmax(left, widest(all->matrix[i].row, all->matrix[i].rows) + 10);
+        left = fmax(left, ceil(widest(all->matrix[i].row, all->matrix[i].rows)) + 10);
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1)
             svg_begin(file, width, fmax(height, HEAD));

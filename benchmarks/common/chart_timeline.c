@@ -7,7 +7,7 @@
 #include "chart.h"
 #include "svg.h"
 
-enum { WIDTH = 1200, MARGIN = 24, HEAD = 64, LONGEST = 150, MOST_TRACKS = 12, MOST_ROWS = 4, KINDS = 4 };
+enum { WIDTH = 1200, MARGIN = 24, HEAD = 64, LONGEST = 150, MOST_TRACKS = 12, MOST_ROWS = 6, KINDS = 4 };
 
 static const svg_font small = {11, "start", SVG_INK, 0}, soft = {11, "start", SVG_SOFT, 0};
 
@@ -32,6 +32,8 @@ typedef struct view {
     double left, right, top, track, gap;
     int *tracks; /* [lanes] */
     int *row;    /* [marks] of its name, above the plot; -1: no room */
+    int *order;  /* [marks] those that are figures, from left to right */
+    int marks;   /* how many these are */
     int rows;    /* of these */
     box *box;    /* by lane, then by begin */
     size_t boxes;
@@ -68,6 +70,10 @@ static void collect(view *v)
         }
     for (int i = 0; i < v->c->marks; i++)
         if (axis_holds(&v->x, v->c->mark[i])) {
+            int at = v->marks++; /* they are few */
+            for (; at > 0 && v->c->mark[v->order[at - 1]] > v->c->mark[i]; at--)
+                v->order[at] = v->order[at - 1];
+            v->order[at] = i;
             least = fmin(least, v->c->mark[i]);
             most = fmax(most, v->c->mark[i]);
         }
@@ -104,31 +110,60 @@ static double mark_width(const view *v, int mark)
     return fmin(svg_text_width(mark_name(v, mark), small.size), 260);
 }
 
-/* Where a mark's name begins: in the middle of its line, within the picture. */
-static double mark_left(const view *v, int mark)
+static bool is_right(const view *v, int mark)
 {
-    const double width = mark_width(v, mark), x = axis_at(&v->x, v->c->mark[mark]) - width / 2;
-    return fmax(v->left, fmin(x, WIDTH - MARGIN - width));
+    return axis_at(&v->x, v->c->mark[mark]) + 4 + mark_width(v, mark) <= WIDTH - 6;
 }
 
+/* Where a mark's name begins: beside its line, to the right where there is room. */
+static double mark_left(const view *v, int mark)
+{
+    const double width = mark_width(v, mark), x = axis_at(&v->x, v->c->mark[mark]);
+    return is_right(v, mark) ? x + 4 : x - 4 - width;
+}
+
+/* Whether the line of mark `line`, whose name is in row `row`, crosses the name of `mark`. */
+static bool crosses(const view *v, int line, int row, int mark)
+{
+    const double x = axis_at(&v->x, v->c->mark[line]), left = mark_left(v, mark);
+    return row >= v->row[mark] && x > left - 3 && x < left + mark_width(v, mark) + 3;
+}
+
+static bool is_free(view *v, int mark, int row)
+{
+    bool free = true;
+    v->row[mark] = row;
+    for (int k = 0; k < v->c->marks; k++) {
+        if (k == mark || v->row[k] < 0)
+            continue;
+        const double mine = mark_left(v, mark), other = mark_left(v, k);
+        free &= v->row[k] != row || mine > other + mark_width(v, k) + 10 ||
+                other > mine + mark_width(v, mark) + 10;
+        free &= !crosses(v, mark, row, k) && !crosses(v, k, v->row[k], mark);
+    }
+    v->row[mark] = -1;
+    return free;
+}
+
+/* Names to the right of their lines from right to left, then the others from left to right: so lines end below
+ * the names that reach over them. */
 static void place_mark_names(view *v)
 {
-    for (int i = 0; i < v->c->marks; i++) {
-        int row = 0;
-        bool free = !axis_holds(&v->x, v->c->mark[i]);
+    for (int i = 0; i < v->c->marks; i++)
         v->row[i] = -1;
-        if (free || !*mark_name(v, i))
-            continue;
-        for (row = -1; !free && row < MOST_ROWS - 1;) {
-            free = true;
-            row++;
-            for (int k = 0; k < i; k++)
-                free &= v->row[k] != row || mark_left(v, k) > mark_left(v, i) + mark_width(v, i) + 10 ||
-                        mark_left(v, i) > mark_left(v, k) + mark_width(v, k) + 10;
+    for (int pass = 0; pass < 2; pass++)
+        for (int n = 0; n < v->marks; n++) {
+            const int mark = v->order[pass == 0 ? v->marks - 1 - n : n];
+            int row = 0;
+            if (is_right(v, mark) != (pass == 0) || !*mark_name(v, mark))
+                continue;
+            while (row < MOST_ROWS && !is_free(v, mark, row))
+                row++;
+            if (row == MOST_ROWS)
+                continue;
+            v->row[mark] = row;
+            v->rows = row >= v->rows ? row + 1 : v->rows;
         }
-        v->row[i] = free ? row : -1;
-        v->rows = free && row >= v->rows ? row + 1 : v->rows;
-    }
 }
 
 static double lane_top(const view *v, int lane)
@@ -206,7 +241,8 @@ static void write_box(const view *v, const box *b)
     fputs("<g>", v->file);
     write_tooltip(v, b->span);
     svg_rect(v->file, fmin(x, v->right - 1), y + 0.5, width, v->track - 1, kinds[kind].fill);
-    if (text <= width - 6 || width >= SHORTEST_NAME)
+    /* On the last track they may lie over each other. */
+    if (b->track < MOST_TRACKS - 1 && (text <= width - 6 || width >= SHORTEST_NAME))
         svg_text_in(v->file, x + width / 2, y + v->track / 2 + size * 0.36,
                     (svg_font){size, "middle", kinds[kind].text, 0}, b->span->name, width - 6);
     fputs("</g>\n", v->file);
@@ -214,11 +250,10 @@ static void write_box(const view *v, const box *b)
 
 static void write_marks(const view *v, double bottom)
 {
-    for (int i = 0; i < v->c->marks; i++) {
-        if (!axis_holds(&v->x, v->c->mark[i]))
-            continue;
+    for (int n = 0; n < v->marks; n++) {
+        const int i = v->order[n];
         const double x = axis_at(&v->x, v->c->mark[i]);
-        const double above = v->row[i] < 0 ? v->top - 6 : v->top - 8 - v->row[i] * 15;
+        const double above = v->row[i] < 0 ? v->top - 4 : v->top - 16 - v->row[i] * 15;
         char number[32];
         fputs("<g><title>", v->file);
         svg_escaped(v->file, mark_name(v, i));
@@ -226,10 +261,10 @@ static void write_marks(const view *v, double bottom)
         fprintf(v->file, "%s%s ", *mark_name(v, i) ? ": " : "", number);
         svg_escaped(v->file, v->c->unit);
         fputs("</title>", v->file);
-        svg_line(v->file, x, above + 2, x, bottom, SVG_ALERT, 1.4, SVG_DASH);
+        svg_line(v->file, x, above, x, bottom, SVG_ALERT, 1.4, SVG_DASH);
         fputs("</g>\n", v->file);
         if (v->row[i] >= 0)
-            svg_text_in(v->file, mark_left(v, i), above - 2, (svg_font){small.size, "start", SVG_ALERT, 0},
+            svg_text_in(v->file, mark_left(v, i), above + 9, (svg_font){small.size, "start", SVG_ALERT, 0},
                         mark_name(v, i), mark_width(v, i) + 0.1);
     }
 }
@@ -272,12 +307,14 @@ static bool write_timeline(FILE *file, const void *what)
         spans += (size_t)v.c->lane[l].spans;
     v.tracks = calloc((size_t)v.c->lanes + 1, sizeof *v.tracks);
     v.row = calloc((size_t)v.c->marks + 1, sizeof *v.row);
+    v.order = calloc((size_t)v.c->marks + 1, sizeof *v.order);
     v.box = calloc(spans, sizeof *v.box);
-    const bool whole = v.tracks && v.row && v.box;
+    const bool whole = v.tracks && v.row && v.order && v.box;
     if (whole)
         draw(&v);
     free(v.tracks);
     free(v.row);
+    free(v.order);
     free(v.box);
     return whole;
 }
