@@ -10,7 +10,7 @@
  *
  * A job on the same cluster that is started with DIST_TUNING=cluster.tuning (or dist_context_options.tuning) takes these
  * algorithms where `auto` is asked for, and the wire, the streams and the links between sites as they are written instead of
- * looking for them: with these in the file, dist_init measures nothing.
+ * looking for them: with these in the file, dist_init measures nothing (but what DIST_SITES=auto finds the sites by).
  *
  * Rank 0 reads the file for all; other hosts need not have it. A file that cannot be read, is not understood, or is of another
  * cluster is DIST_ERR_CONFIG on all ranks. The same cluster is: sites of the same names, and the same ranks on each of their nodes;

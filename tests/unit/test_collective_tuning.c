@@ -290,7 +290,9 @@ static void test_made_by_hand(void **state)
     assert_int_equal(tuning->rows, 1000);
     dist_tuning_destroy(tuning);
     dist_tuning_destroy(NULL);
+    assert_int_equal(dist_tuning_create(NULL, NULL), DIST_ERR_ARGUMENT);
     assert_int_equal(dist_tuning_create(NULL, &tuning), DIST_ERR_ARGUMENT);
+    assert_null(tuning);
 }
 
 static dist_spec spec_of(const dist_tuning *tuning, dist_collective_kind kind, uint64_t count)
