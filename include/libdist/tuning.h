@@ -50,7 +50,7 @@ DIST_API dist_status dist_tuning_create(const dist_context *context, dist_tuning
  * bytes, both included; UINT64_MAX: without end. Sizes are counted as nccl-tests do: count elements for all-reduce and broadcast,
  * ranks * count for the others. `algo` is one of collective.h but auto; with a codec, hier. Where rows overlap, the later one
  * counts. A row that does not fit a call (a device collective inside a site is NCCL's) leaves it to the prediction. Local.
- * DIST_ERR_ARGUMENT, with nothing added, for unknown words and for from > to. */
+ * DIST_ERR_ARGUMENT, with nothing added, for unknown words, for from > to, and for send-recv, which has one way. */
 DIST_API dist_status dist_tuning_add(dist_tuning *tuning, const char *collective, const char *codec,
                                      uint64_t from, uint64_t to, const char *algo);
 
