@@ -26,9 +26,10 @@ static void keep_links(dist_tuning *tuning, const dist_link *link)
 
 dist_status dist_tuning_create(const dist_context *context, dist_tuning **tuning)
 {
-    DIST_CHECK_CONTEXT(context);
     if (!tuning)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_tuning_create: the place for the tuning is NULL");
+    *tuning = NULL;
+    DIST_CHECK_CONTEXT(context);
     const dist_topology *t = context->topology;
     DIST_TRY(dist_tuning_new(tuning, t));
     dist_wire *tcp = dist_wire_route_added(context->wire);

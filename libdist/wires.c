@@ -159,7 +159,7 @@ static dist_status open_team(dist_context *context)
     return DIST_OK;
 }
 
-/* What the options leave to `auto`, by the tuning file; false: it has no links of the wire that is wanted. */
+/* What the options leave to `auto`, by the tuning file; false: it is of another wire than the options want, or there is none. */
 static bool tune(const dist_tuning *tuning, int *wire, int *streams)
 {
     if (!tuning ||

@@ -10,7 +10,7 @@
  *
  * A job on the same cluster that is started with DIST_TUNING=cluster.tuning (or dist_context_options.tuning) takes these
  * algorithms where `auto` is asked for, and the wire, the streams and the links between sites as they are written instead of
- * looking for them: with these in the file, dist_init measures nothing.
+ * looking for them: with these in the file, dist_init measures nothing (but what DIST_SITES=auto finds the sites by).
  *
  * Rank 0 reads the file for all; other hosts need not have it. A file that cannot be read, is not understood, or is of another
  * cluster is DIST_ERR_CONFIG on all ranks. The same cluster is: sites of the same names, and the same ranks on each of their nodes;
@@ -50,7 +50,7 @@ DIST_API dist_status dist_tuning_create(const dist_context *context, dist_tuning
  * bytes, both included; UINT64_MAX: without end. Sizes are counted as nccl-tests do: count elements for all-reduce and broadcast,
  * ranks * count for the others. `algo` is one of collective.h but auto; with a codec, hier. Where rows overlap, the later one
  * counts. A row that does not fit a call (a device collective inside a site is NCCL's) leaves it to the prediction. Local.
- * DIST_ERR_ARGUMENT, with nothing added, for unknown words and for from > to. */
+ * DIST_ERR_ARGUMENT, with nothing added, for unknown words, for from > to, and for send-recv, which has one way. */
 DIST_API dist_status dist_tuning_add(dist_tuning *tuning, const char *collective, const char *codec,
                                      uint64_t from, uint64_t to, const char *algo);
 

@@ -50,6 +50,8 @@ static dist_status check_row(const dist_tuning_row *row, const dist_codec *codec
 {
     if (row->algo.kind == DIST_ALGO_AUTO)
         return dist_fail(DIST_ERR_ARGUMENT, "a choice cannot be 'auto', which asks for a choice");
+    if (row->kind == DIST_SEND_RECV)
+        return dist_fail(DIST_ERR_ARGUMENT, "there is nothing to choose for a send-recv: it has one way");
     if (row->from > row->to)
         return dist_fail(DIST_ERR_ARGUMENT, "sizes go from the smaller to the larger, not from %llu to %llu",
                          (unsigned long long)row->from, (unsigned long long)row->to);
@@ -115,10 +117,11 @@ static uint64_t size_of(const dist_spec *spec)
     return one ? part : part * (uint64_t)spec->topology->ranks;
 }
 
-/* Devices that NCCL connects are left to it, whatever was measured of host memory. */
+/* Devices that NCCL connects are left to it, whatever was measured of host memory; it has no all-to-all. */
 static bool fits(const dist_spec *spec, dist_algo_kind kind)
 {
-    if (spec->codec.kind != DIST_CODEC_NONE || (spec->device && spec->team))
+    const bool nccl = spec->device && spec->team && spec->kind != DIST_ALL_TO_ALL;
+    if (spec->codec.kind != DIST_CODEC_NONE || nccl)
         return kind == DIST_ALGO_HIER;
     return kind != DIST_ALGO_MPI || !spec->group;
 }

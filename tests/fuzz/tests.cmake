@@ -1,8 +1,8 @@
-# Mutated frames and codec strings against their readers, for a minute in all; tests/fuzz/run.sh goes on for longer.
+# Mutated frames, codec strings and tuning files against their readers, for a minute in all; tests/fuzz/run.sh goes on for longer.
 if(NOT DIST_SANITIZE MATCHES "address")
     return()
 endif()
-foreach(target codec text)
+foreach(target codec text tuning)
     add_executable(fuzz_${target} "${CMAKE_CURRENT_LIST_DIR}/fuzz_${target}.c" "${CMAKE_CURRENT_LIST_DIR}/driver.c")
     target_link_libraries(fuzz_${target} PRIVATE dist_static MPI::MPI_C Threads::Threads m)
     target_include_directories(fuzz_${target} PRIVATE "${PROJECT_SOURCE_DIR}/libdist" "${PROJECT_SOURCE_DIR}")
@@ -10,3 +10,4 @@ foreach(target codec text)
 endforeach()
 dist_test(fuzz/codec fuzz 200 $<TARGET_FILE:fuzz_codec> -seconds=55)
 dist_test(fuzz/text fuzz 100 $<TARGET_FILE:fuzz_text> -seconds=5)
+dist_test(fuzz/tuning fuzz 100 $<TARGET_FILE:fuzz_tuning> -seconds=5)

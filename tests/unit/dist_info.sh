@@ -24,6 +24,7 @@ export DIST_CUDA=off
 says '^libdist [0-9.]*, MPI' -t
 says '^1 rank on 1 node in 1 site' -t
 says '^DIST_CUDA  *off  *environment' -c
+says '^DIST_TUNING  *""  *default' -c
 says '^CUDA: none: CUDA is switched off' -d
 says '^NCCL: ' -d
 says '^MPI: ' -d
@@ -39,6 +40,22 @@ says '^CUDA device 0: a fake, compute 9.0, 1.0 GiB, driver 13.0' -d
 says '^NCCL: 2.28.9' -d
 FAKE_CUDA_DEVICES=-1 says '^CUDA: none: .*error 35' -d
 FAKE_CUDA_DEVICES=0 says '^CUDA: none: .*no CUDA device' -d
+
+printf 'libdist-tuning 1\ncluster sites site0:0\nall-reduce none 0 4096 ring\n' >"$work/tuning"
+export DIST_TUNING="$work/tuning"
+says "^DIST_TUNING  *$work/tuning  *environment" -c
+says "^tuning file: $work/tuning: 1 choice" -t
+says '^  *4096 .*  ring (tuning file)' -a
+says '^all-reduce none 0 4096 ring' -a
+printf 'libdist-tuning 1\ncluster sites site0:0-1\n' >"$work/tuning"
+code=0
+"$info" >"$work/out" 2>&1 || code=$?
+{ [ $code = 1 ] && grep -q "tuning:2: the file is of another cluster" "$work/out"; } || {
+    echo "a tuning file of another cluster: exit code $code"
+    cat "$work/out"
+    failures=1
+}
+unset DIST_TUNING
 
 code=0
 "$info" --nonsense >"$work/out" 2>&1 || code=$?

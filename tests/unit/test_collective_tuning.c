@@ -222,6 +222,7 @@ static void test_lines_that_are_refused(void **state)
     refuse_line("all-reduce none 0 64K ring", "whole numbers");
     refuse_line("all-reduce int8 0 max ring", "needs algorithm 'hier'");
     refuse_line("all-gather int8 0 max hier", "all-reduce");
+    refuse_line("send-recv none 0 max ring", "nothing to choose");
     refuse_line("all-reduce powersgd 0 max hier", "none of a collective");
     refuse(HEAD "wire tcp\nwire tcp\n", "some/file:4: 'wire' was said on line 3");
     refuse(HEAD "streams 2\nstreams 2\n", "some/file:4: 'streams' was said on line 3");
@@ -290,7 +291,9 @@ static void test_made_by_hand(void **state)
     assert_int_equal(tuning->rows, 1000);
     dist_tuning_destroy(tuning);
     dist_tuning_destroy(NULL);
+    assert_int_equal(dist_tuning_create(NULL, NULL), DIST_ERR_ARGUMENT);
     assert_int_equal(dist_tuning_create(NULL, &tuning), DIST_ERR_ARGUMENT);
+    assert_null(tuning);
 }
 
 static dist_spec spec_of(const dist_tuning *tuning, dist_collective_kind kind, uint64_t count)
@@ -315,6 +318,7 @@ static void test_auto_takes_rows(void **state)
                                          "broadcast none 0 400 ring\n"
                                          "reduce-scatter none 0 400 halving\n"
                                          "all-gather none 1600 max mpi\n"
+                                         "all-to-all none 0 1600 mpi\n"
                                          "barrier none 0 0 mpi\n");
     expect(spec_of(tuning, DIST_ALL_REDUCE, 24), DIST_ALGO_DOUBLING, 0); /* as predicted: 96 bytes */
     expect(spec_of(tuning, DIST_ALL_REDUCE, 25), DIST_ALGO_RING, 0);
@@ -329,6 +333,8 @@ static void test_auto_takes_rows(void **state)
     expect(spec_of(tuning, DIST_REDUCE_SCATTER, 26), DIST_ALGO_HIER, 0);
     expect(spec_of(tuning, DIST_ALL_GATHER, 99), DIST_ALGO_HIER, 0);
     expect(spec_of(tuning, DIST_ALL_GATHER, 100), DIST_ALGO_MPI, 0);
+    expect(spec_of(tuning, DIST_ALL_TO_ALL, 100), DIST_ALGO_MPI, 0);
+    expect(spec_of(tuning, DIST_ALL_TO_ALL, 101), DIST_ALGO_HIER, 0);
     expect(spec_of(tuning, DIST_BARRIER, 0), DIST_ALGO_MPI, 0);
     dist_spec coded = spec_of(tuning, DIST_ALL_REDUCE, 250);
     assert_int_equal(dist_codec_parse("int8", DIST_SIMD_AUTO, &coded.codec), DIST_OK);
@@ -346,7 +352,7 @@ static void test_rows_that_do_not_fit(void **state)
 {
     (void)state;
     dist_topology *half;
-    dist_tuning *tuning = read_text(HEAD "all-reduce none 0 max mpi\n");
+    dist_tuning *tuning = read_text(HEAD "all-reduce none 0 max mpi\nall-to-all none 0 max mpi\n");
     dist_spec spec = spec_of(tuning, DIST_ALL_REDUCE, 25);
     expect(spec, DIST_ALGO_MPI, 0);
     spec.group = true; /* MPI's own is over all ranks of the job */
@@ -356,6 +362,9 @@ static void test_rows_that_do_not_fit(void **state)
     expect(spec, DIST_ALGO_MPI, 0); /* by way of the host */
     spec.team = true;
     expect(spec, DIST_ALGO_HIER, 0); /* NCCL */
+    spec.kind = DIST_ALL_TO_ALL;
+    expect(spec, DIST_ALGO_MPI, 0); /* which it does not have */
+    spec.kind = DIST_ALL_REDUCE;
     spec.device = false;
     expect(spec, DIST_ALGO_MPI, 0); /* shared memory: measured like the rest */
     assert_int_equal(dist_topology_describe(&half, "2x1"), DIST_OK);
