@@ -1,4 +1,4 @@
-/* dist_plan: makes the plans of a pipeline or an all-reduce, proves them, predicts their run and draws it. */
+/* dist_plan: makes the plans of a pipeline or a collective, proves them, predicts their run and draws it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,13 +62,14 @@ static int show(plan_case *c)
     return predict(c);
 }
 
-static int run(bool pipeline, int argc, char **argv)
+static int run(const char *command, int argc, char **argv)
 {
+    const bool pipeline = strcmp(command, "pipeline") == 0;
     plan_options options;
     plan_case c = {.options = &options, .is_pipeline = pipeline};
-    int status = plan_options_read(&options, pipeline, argc, argv);
+    int status = plan_options_read(&options, command, argc, argv);
     if (status == PLAN_FINE)
-        status = pipeline ? plan_make_pipeline(&c) : plan_make_all_reduce(&c);
+        status = pipeline ? plan_make_pipeline(&c) : plan_make_collective(&c);
     if (status == PLAN_FINE)
         status = show(&c);
     if (fflush(stdout) != 0 && status == PLAN_FINE)
@@ -87,10 +88,10 @@ int main(int argc, char **argv)
             fputs(plan_help, stdout);
             return PLAN_FINE;
         }
-    if (argc > 1 && strcmp(argv[1], "pipeline") == 0)
-        return run(true, argc - 2, argv + 2);
-    if (argc > 1 && strcmp(argv[1], "all-reduce") == 0)
-        return run(false, argc - 2, argv + 2);
+    static const char *const commands[] = {"pipeline", "all-reduce", "all-to-all", "send-recv"};
+    for (size_t c = 0; argc > 1 && c < sizeof commands / sizeof *commands; c++)
+        if (strcmp(argv[1], commands[c]) == 0)
+            return run(commands[c], argc - 2, argv + 2);
     fputs(plan_help, stderr);
     return PLAN_USAGE;
 }

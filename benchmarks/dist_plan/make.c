@@ -133,7 +133,7 @@ int plan_make_pipeline(plan_case *c)
     return PLAN_FINE;
 }
 
-/* ---- all-reduces ---- */
+/* ---- collectives ---- */
 
 /* Numbers of ranks separated by commas, or one for all sites. */
 static bool place_ranks(plan_case *c, int sites, const char *ranks)
@@ -175,7 +175,7 @@ static int describe(const plan_options *o, char *cluster, size_t size, int *site
     return PLAN_FINE;
 }
 
-int plan_make_all_reduce(plan_case *c)
+int plan_make_collective(plan_case *c)
 {
     const plan_options *o = c->options;
     dist_plan_request request = DIST_PLAN_REQUEST_INIT;
@@ -185,6 +185,7 @@ int plan_make_all_reduce(plan_case *c)
     if (described != PLAN_FINE)
         return described;
     request.cluster = cluster;
+    request.collective = o->command;
     request.algo = o->algo;
     request.codec = o->codec;
     request.type = o->type;
@@ -204,7 +205,7 @@ int plan_make_all_reduce(plan_case *c)
         return plan_refused(status);
     if (!place_ranks(c, sites, o->ranks))
         return plan_complain(PLAN_FAILED, "no memory for the ranks %s", o->ranks);
-    snprintf(c->title, sizeof c->title, "all-reduce of %llu bytes, %s, codec %s, %d ranks in %d site%s",
+    snprintf(c->title, sizeof c->title, "%s of %llu bytes, %s, codec %s, %d ranks in %d site%s", o->command,
              (unsigned long long)o->bytes, o->algo ? o->algo : "auto", o->codec ? o->codec : "none",
              dist_plan_set_ranks(c->set), sites, sites > 1 ? "s" : "");
     return PLAN_FINE;

@@ -9,7 +9,7 @@
 
 const char plan_help[] =
     "usage: dist_plan pipeline --schedule NAME --stages P --microbatches M [flags]\n"
-    "       dist_plan all-reduce --ranks R [--sites S] [flags]\n"
+    "       dist_plan all-reduce|all-to-all|send-recv --ranks R [--sites S] [flags]\n"
     "Makes the plans of all ranks, proves them, predicts their run on the links described, and draws it. "
     "Needs neither\n"
     "mpirun nor the machines. No unit is imposed: times come out in the unit in which they went in, and "
@@ -42,14 +42,15 @@ const char plan_help[] =
     "limit)\n"
     "  --write FILE         the schedule as text\n"
     "\n"
-    "all-reduce\n"
+    "all-reduce, all-to-all, send-recv (each rank sends to the next and receives from the one before)\n"
     "  --sites S            sites (1)\n"
     "  --ranks R            ranks of each site, or of site 0, 1, ... separated by commas\n"
     "  --algo NAME          auto, mpi, ring, halving, doubling, hier, hier:shots=1, hier:shots=2 (auto)\n"
     "  --codec NAME         between sites (none)\n"
     "  --cuda               of device memory, through pinned host memory\n"
     "  --nccl               and inside a site through NCCL\n"
-    "  --size BYTES         of the vector; K, M, G binary (16M)\n"
+    "  --size BYTES         of the vector, of a block of an all-to-all, of what a rank sends; K, M, G binary "
+    "(16M)\n"
     "  --type TYPE          float32, float16, bfloat16, float64, int32, int64 (float32)\n"
     "  --latency C          one way between sites (50e-6)\n"
     "  --bandwidth R        from each site to each other; K, M, G decimal; 0: infinite (125M)\n"
@@ -66,7 +67,7 @@ const char plan_help[] =
     "  --print              the plans, op by op\n"
     "  --json FILE          the prediction; with --ops also all ops with their times\n"
     "  --svg FILE           the prediction as a diagram: ranks down, time across\n"
-    "Columns: begin and end of the first and last call of a rank, or op in an all-reduce; busy: at work, "
+    "Columns: begin and end of the first and last call of a rank, or op in a collective; busy: at work, "
     "bubble: the rest of\n"
     "the makespan; peak: microbatches held at once, and bytes of buffers and stashes.\n"
     "Exit status: 0 fine, 1 the plans do not verify, 2 usage, 4 no memory or a file that cannot be "
@@ -105,7 +106,7 @@ static const char *const takes[] = {
     [NUMBERS] = "numbers that are finite and at least 0, separated by commas",
 };
 
-enum { PIPELINE = 1, ALL_REDUCE = 2, BOTH = 3 };
+enum { PIPELINE = 1, COLLECTIVE = 2, BOTH = 3 };
 
 #define AT(field) offsetof(plan_options, field)
 static const struct flag {
@@ -125,19 +126,19 @@ static const struct flag {
     {"--memory", PIPELINE, NUMBER, AT(memory)},
     {"--memory-bytes", PIPELINE, BYTES, AT(memory_bytes)},
     {"--write", PIPELINE, TEXT, AT(write)},
-    {"--sites", ALL_REDUCE, COUNT, AT(sites)},
-    {"--ranks", ALL_REDUCE, TEXT, AT(ranks)},
-    {"--algo", ALL_REDUCE, TEXT, AT(algo)},
-    {"--codec", ALL_REDUCE, TEXT, AT(codec)},
-    {"--cuda", ALL_REDUCE, YES, AT(cuda)},
-    {"--nccl", ALL_REDUCE, YES, AT(nccl)},
-    {"--size", ALL_REDUCE, BYTES, AT(bytes)},
-    {"--type", ALL_REDUCE, TYPE, AT(type)},
-    {"--inside-latency", ALL_REDUCE, NUMBER, AT(inside_latency)},
-    {"--inside-bandwidth", ALL_REDUCE, RATE, AT(inside_bandwidth)},
-    {"--copy-rate", ALL_REDUCE, RATE, AT(copy_rate)},
-    {"--reduce-rate", ALL_REDUCE, RATE, AT(reduce_rate)},
-    {"--codec-rate", ALL_REDUCE, RATE, AT(codec_rate)},
+    {"--sites", COLLECTIVE, COUNT, AT(sites)},
+    {"--ranks", COLLECTIVE, TEXT, AT(ranks)},
+    {"--algo", COLLECTIVE, TEXT, AT(algo)},
+    {"--codec", COLLECTIVE, TEXT, AT(codec)},
+    {"--cuda", COLLECTIVE, YES, AT(cuda)},
+    {"--nccl", COLLECTIVE, YES, AT(nccl)},
+    {"--size", COLLECTIVE, BYTES, AT(bytes)},
+    {"--type", COLLECTIVE, TYPE, AT(type)},
+    {"--inside-latency", COLLECTIVE, NUMBER, AT(inside_latency)},
+    {"--inside-bandwidth", COLLECTIVE, RATE, AT(inside_bandwidth)},
+    {"--copy-rate", COLLECTIVE, RATE, AT(copy_rate)},
+    {"--reduce-rate", COLLECTIVE, RATE, AT(reduce_rate)},
+    {"--codec-rate", COLLECTIVE, RATE, AT(codec_rate)},
     {"--latency", BOTH, NUMBERS, AT(latency)},
     {"--bandwidth", BOTH, RATE, AT(bandwidth)},
     {"--verify", BOTH, YES, AT(verify)},
@@ -221,10 +222,10 @@ static int check_pipeline(const plan_options *o)
     return PLAN_FINE;
 }
 
-static int check_all_reduce(const plan_options *o)
+static int check_collective(const plan_options *o)
 {
     if (!o->ranks)
-        return plan_complain(PLAN_USAGE, "an all-reduce needs --ranks; dist_plan --help lists the flags");
+        return plan_complain(PLAN_USAGE, "%s needs --ranks; dist_plan --help lists the flags", o->command);
     if (o->latency.count > 1)
         return plan_complain(PLAN_USAGE, "--latency takes one number, that between sites, not %d",
                              o->latency.count);
@@ -234,19 +235,21 @@ static int check_all_reduce(const plan_options *o)
     return PLAN_FINE;
 }
 
-int plan_options_read(plan_options *o, bool pipeline, int argc, char **argv)
+int plan_options_read(plan_options *o, const char *command, int argc, char **argv)
 {
+    const bool pipeline = strcmp(command, "pipeline") == 0;
     const dist_plan_request defaults = DIST_PLAN_REQUEST_INIT;
-    *o = (plan_options){.bytes = 16 << 20,
+    *o = (plan_options){.command = command,
+                        .bytes = 16 << 20,
                         .type = DIST_FLOAT32,
                         .inside_latency = defaults.inside.latency,
                         .inside_bandwidth = defaults.inside.bandwidth,
                         .bandwidth = -1};
     for (int i = 0; i < argc; i++) {
-        const struct flag *flag = find_flag(argv[i], pipeline ? PIPELINE : ALL_REDUCE);
+        const struct flag *flag = find_flag(argv[i], pipeline ? PIPELINE : COLLECTIVE);
         if (!flag)
             return plan_complain(PLAN_USAGE, "'%s' is no flag of %s; dist_plan --help lists them", argv[i],
-                                 pipeline ? "pipeline" : "all-reduce");
+                                 command);
         const char *value = flag->kind == YES ? "" : argv[++i];
         if (!value)
             return plan_complain(PLAN_USAGE, "%s needs a value: %s", flag->name, takes[flag->kind]);
@@ -257,7 +260,7 @@ int plan_options_read(plan_options *o, bool pipeline, int argc, char **argv)
         return plan_complain(PLAN_USAGE, "--ops adds the ops to the JSON; give --json FILE too");
     if (!o->verify && !o->print && !o->svg && !o->json && !o->write)
         o->predict = true;
-    return pipeline ? check_pipeline(o) : check_all_reduce(o);
+    return pipeline ? check_pipeline(o) : check_collective(o);
 }
 
 void plan_options_end(plan_options *options)

@@ -24,7 +24,8 @@ typedef struct plan_options {
     plan_times times;
     double memory, layer_memory;
     uint64_t boundary, stash, memory_bytes;
-    /* all-reduce */
+    /* collectives */
+    const char *command; /* "all-reduce", ... */
     const char *ranks, *algo, *codec;
     int sites;
     uint64_t bytes;
@@ -38,7 +39,7 @@ typedef struct plan_options {
     const char *svg, *json;
 } plan_options;
 
-/* What has been found out; of an all-reduce, `pipeline` is empty. */
+/* What has been found out; of a collective, `pipeline` is empty. */
 typedef struct plan_case {
     const plan_options *options;
     bool is_pipeline;
@@ -46,7 +47,7 @@ typedef struct plan_case {
     dist_plan_pipeline pipeline;
     int *first;      /* [stages + 1]: layers of the stages, NULL without --layers */
     char title[160]; /* "1f1b, 8 ranks, 128 microbatches" */
-    int *site_of;    /* [ranks]; all-reduce */
+    int *site_of;    /* [ranks]; collectives */
     bool verified;
     dist_plan_prediction predicted;
 } plan_case;
@@ -54,7 +55,7 @@ typedef struct plan_case {
 extern const char plan_help[];
 
 /* Fills options from the words after the command. PLAN_FINE, or PLAN_USAGE with a sentence on stderr. */
-int plan_options_read(plan_options *options, bool pipeline, int argc, char **argv);
+int plan_options_read(plan_options *options, const char *command, int argc, char **argv);
 void plan_options_end(plan_options *options);
 
 /* A sentence on stderr, after the program's name; returns `code`. */
@@ -74,7 +75,7 @@ bool plan_read_layers(const char *path, plan_times *times, plan_numbers *memory)
 
 /* The set, its shape and title. PLAN_FINE, PLAN_USAGE or PLAN_FAILED with a sentence on stderr. */
 int plan_make_pipeline(plan_case *c);
-int plan_make_all_reduce(plan_case *c);
+int plan_make_collective(plan_case *c);
 
 void plan_print_table(const plan_case *c);
 /* False with a sentence on stderr when the file cannot be written. */

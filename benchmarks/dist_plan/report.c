@@ -122,8 +122,7 @@ static void write_shape(FILE *file, const plan_case *c)
 {
     const dist_plan_pipeline *p = &c->pipeline;
     const plan_options *o = c->options;
-    fprintf(file, "{\"version\":\"%s\",\"command\":\"%s\",\n", dist_version(),
-            c->is_pipeline ? "pipeline" : "all-reduce");
+    fprintf(file, "{\"version\":\"%s\",\"command\":\"%s\",\n", dist_version(), o->command);
     if (c->is_pipeline) {
         fprintf(file, "\"schedule\":");
         write_text(file, p->schedule);

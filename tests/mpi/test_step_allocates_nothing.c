@@ -136,6 +136,42 @@ static void test_same_collective_again(void **state)
     assert_dist(dist_finalize(context));
 }
 
+/* So are exchanges, and messages back and forth: partners that a rank has had are known again. */
+static void exchange(dist_context *context, float *data, size_t count)
+{
+    const size_t all = count * (size_t)ranks;
+    const int next = (rank + 1) % ranks, before = (rank + ranks - 1) % ranks;
+    assert_dist(dist_all_to_all(context, data, data + all, count, DIST_FLOAT32, NULL));
+    assert_dist(dist_all_to_all(context, DIST_IN_PLACE, data, count, DIST_FLOAT32, NULL));
+    assert_dist(dist_send_recv(context, data, next, data + all, before, count, DIST_FLOAT32, NULL));
+    assert_dist(dist_send_recv(context, data, before, data + all, next, count, DIST_FLOAT32, NULL));
+    if (ranks < 2)
+        return;
+    assert_dist(dist_send_recv(context, data, rank == 0 ? 1 : -1, data, rank == 1 ? 0 : -1, count,
+                               DIST_FLOAT32, NULL));
+    assert_dist(dist_send_recv(context, data, rank == 1 ? 0 : -1, data, rank == 0 ? 1 : -1, count,
+                               DIST_FLOAT32, NULL));
+}
+
+static void test_same_exchange_again(void **state)
+{
+    (void)state;
+    dist_context_options start = DIST_CONTEXT_OPTIONS_INIT;
+    dist_context *context = harness_context(ranks > 1 ? 2 : 1, 0, start);
+    static float data[2 * 4 * 20000];
+    assert_non_null(context);
+    exchange(context, data, 20000);
+    exchange(context, data, 3); /* short: another way, which asks MPI for each message */
+    const long allocated = atomic_load(&allocations), requested = atomic_load(&requests);
+    for (int i = 0; i < 20; i++)
+        exchange(context, data, 20000);
+    assert_int_equal(atomic_load(&requests) - requested, 0);
+    for (int i = 0; i < 20; i++)
+        exchange(context, data, 3);
+    assert_int_equal(atomic_load(&allocations) - allocated, 0);
+    assert_dist(dist_finalize(context));
+}
+
 /* The counters count: making something is seen. */
 static void test_counters_see(void **state)
 {
@@ -158,6 +194,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_counters_see),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_same_collective_again),
+        cmocka_unit_test(test_same_exchange_again),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
 }

@@ -45,7 +45,7 @@ foreach(source IN LISTS sources)
                                   $<TARGET_FILE:mpi_${stem}>)
                 endif()
             endforeach()
-            if(ranks EQUAL 4 AND name MATCHES "^(collective|data_parallel|groups|pipeline)$")
+            if(ranks EQUAL 4 AND name MATCHES "^(collective|data_parallel|exchange|groups|pipeline)$")
                 dist_mpi_test(mpi/${where}/tcp ${CMAKE_COMMAND} -E env DIST_WIRE=tcp DIST_STREAMS=3 ${mpirun} ${options} ${ranks}
                               $<TARGET_FILE:mpi_${stem}>)
             endif()

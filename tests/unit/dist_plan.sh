@@ -132,6 +132,23 @@ is sites 2
 run all-reduce --ranks 1
 is bound null
 
+# All-to-alls and shifts: bounds of the busiest link, which crossing first nearly reaches.
+run all-to-all --sites 2 --ranks 2 --size 1M --bandwidth 1M --latency 0.5 --verify --predict --print
+is bound 4.194304
+is verified true
+grep -q '^{"from":"site0","to":"site1","bytes":4194304,' "$work/json" || problem "links: $(cat "$work/json")"
+grep -q 'all-to-all of 262144 float32, hier' "$work/table" || problem "labels: $(head "$work/table")"
+awk -v r="$(field ratio)" 'BEGIN { exit !(r >= 1 && r < 1.3) }' || problem "an all-to-all takes $(field ratio) of its bound"
+run all-to-all --ranks 4 --algo ring --size 400 --inside-latency 2 --inside-bandwidth 10 --verify --predict
+is bound 120
+run send-recv --ranks 4 --size 400 --inside-latency 2 --inside-bandwidth 10 --verify --predict
+is bound 40
+is makespan 42
+run send-recv --ranks 3,1 --size 1M --bandwidth 1M --cuda --verify --predict
+is bound 1.048576
+run send-recv --ranks 1 --size 1M --verify --predict
+is bound null
+
 # On devices: the slow link is the bound as before, frames go through pinned memory, and NCCL does what is inside a site.
 run all-reduce --ranks 2,2 --algo hier --codec int8 --size 1M --bandwidth 1M
 bound=$(field bound)
@@ -231,6 +248,8 @@ shape='--stages 3 --microbatches 6'
     refused 'give --json' pipeline $shape --ops
 }
 refused 'needs --ranks' all-reduce --sites 2
+refused 'is no flag of all-to-all' all-to-all --ranks 2 --stages 3
+refused 'works in an all-reduce' send-recv --sites 2 --ranks 2 --codec int8
 refused 'does not describe a cluster' all-reduce --ranks 2,x
 refused 'does not describe a cluster' all-reduce --ranks 0
 refused '--sites is 3' all-reduce --sites 3 --ranks 2,2

@@ -337,11 +337,9 @@ static void test_the_bytes_of_a_teams_natives(void **state)
     static const struct {
         dist_native kind;
         uint64_t dst, src, bytes;
-    } cases[] = {{DIST_NATIVE_ALL_REDUCE, 16, 16, 16},
-                 {DIST_NATIVE_REDUCE_SCATTER, 8, 16, 8},
-                 {DIST_NATIVE_ALL_GATHER, 16, 8, 8},
-                 {DIST_NATIVE_BROADCAST, 16, 0, 8},
-                 {DIST_NATIVE_BARRIER, 0, 0, 0}};
+    } cases[] = {{DIST_NATIVE_ALL_REDUCE, 16, 16, 16}, {DIST_NATIVE_REDUCE_SCATTER, 8, 16, 8},
+                 {DIST_NATIVE_ALL_GATHER, 16, 8, 8},   {DIST_NATIVE_BROADCAST, 16, 0, 8},
+                 {DIST_NATIVE_ALL_TO_ALL, 16, 16, 8},  {DIST_NATIVE_BARRIER, 0, 0, 0}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         set s;
         begin_teams(&s);

@@ -123,6 +123,37 @@ static void test_no_faster_than_the_bound(void **state)
         }
 }
 
+/* What two sites exchange crosses once; a shift crosses by the ranks at their ends. */
+static void test_bounds_of_exchanges(void **state)
+{
+    (void)state;
+    dist_plan_prediction predicted;
+    static const struct {
+        const char *collective, *cluster, *algo;
+        double bound; /* in blocks at 25 MB/s */
+    } cases[] = {{"all-to-all", "2x2", "hier", 4}, {"all-to-all", "2x2", "ring", 4},
+                 {"all-to-all", "3,1", "hier", 3}, {"all-to-all", "3x2", "hier", 4},
+                 {"send-recv", "2x2", NULL, 1},    {"send-recv", "4x1", NULL, 1}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        dist_plan_request request = request_of(cases[c].cluster, cases[c].algo, 1 << 20);
+        request.collective = cases[c].collective;
+        request.across = (dist_link){.latency = 15e-3, .bandwidth = 25e6};
+        dist_plan_set *set = predict(&request, &predicted);
+        near("bound", predicted.bound, cases[c].bound * 4 * (1 << 20) / 25e6);
+        if (predicted.ratio < 1 || predicted.ratio > 1.2)
+            fail_msg("%s %s on %s takes %g of its bound", cases[c].collective, cases[c].algo,
+                     cases[c].cluster, predicted.ratio);
+        dist_plan_set_destroy(set);
+    }
+    dist_plan_request request = request_of("5", "ring", 1000);
+    request.collective = "all-to-all";
+    request.inside = (dist_link){.latency = 2, .bandwidth = 10};
+    dist_plan_set *set = predict(&request, &predicted);
+    near("bound", predicted.bound, 4 * 400);
+    assert_true(predicted.ratio >= 1);
+    dist_plan_set_destroy(set);
+}
+
 /* auto goes by the links that the request describes: of few bytes, a narrow link between sites makes it take
  * hier. */
 static void test_auto_knows_the_links(void **state)
@@ -171,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_bound_across),
+        cmocka_unit_test(test_bounds_of_exchanges),
         cmocka_unit_test(test_no_faster_than_the_bound),
         cmocka_unit_test(test_auto_knows_the_links),
         cmocka_unit_test(test_refused),

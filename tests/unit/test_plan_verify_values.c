@@ -391,6 +391,46 @@ static void what_a_native_reduce_scatter_promises(void **state)
     expect_fault(&set, "rank 1 op 0 NATIVE", "output element 0", "holds element 2", NULL);
 }
 
+/* Rank r's block i of two is element 2r + i; what comes out is element r, then 2 + r. */
+static void native_all_to_all(plan_set *set, bool in_place)
+{
+    set_begin(set, 2, 4, 16);
+    for (int r = 0; r < 2; r++) {
+        set->input[r].count = 2;
+        set->input[r].first = 2 * (uint64_t)r;
+        for (int i = 0; i < 2; i++)
+            set->output[2 * r + i] = (dist_claim){.rank = r,
+                                                  .buffer = SCRATCH,
+                                                  .count = 1,
+                                                  .first = (uint64_t)(2 * i + r),
+                                                  .offset = 4 * (uint64_t)i,
+                                                  .from = i};
+        dist_plan_native(set->plan[r], DIST_NATIVE_ALL_TO_ALL, DIST_FLOAT32, DIST_SUM, 0, 1,
+                         elements(in_place ? DATA : SCRATCH, 0, 2), elements(DATA, 0, 2));
+    }
+    set->contract.outputs = 4;
+    set_finish(set);
+}
+
+static void what_a_native_all_to_all_promises(void **state)
+{
+    (void)state;
+    plan_set set;
+    native_all_to_all(&set, false);
+    expect_good(&set);
+    native_all_to_all(&set, false);
+    set.output[1].first = 1; /* rank 0's own second block, which goes to rank 1 */
+    expect_fault(&set, "rank 0 op 0 NATIVE all-to-all", "output element 1", "holds element 2", NULL);
+    native_all_to_all(&set, false);
+    set.output[2].from = 1;
+    expect_fault(&set, "rank 1 op 0 NATIVE all-to-all", "should hold the contribution of rank 1, but", NULL);
+    native_all_to_all(&set, true);
+    expect_fault(&set, "rank 0 op 0 NATIVE all-to-all", "overlap", NULL);
+    native_all_to_all(&set, false);
+    set.plan[1]->op[0].src = elements(DATA, 0, 1);
+    expect_fault(&set, "rank 1 op 0 NATIVE all-to-all", "src has 4 bytes, not 2 times 1", NULL);
+}
+
 /* Sums pass from rank to rank and come back; `lost`: this rank passes on what came, without its own. */
 static void chain(plan_set *set, int ranks, int lost)
 {
@@ -445,6 +485,7 @@ int main(void)
         TEST(elements_are_not_cut),
         TEST(what_a_gather_and_a_broadcast_promise),
         TEST(what_a_native_reduce_scatter_promises),
+        TEST(what_a_native_all_to_all_promises),
         TEST(sets_of_more_ranks_than_a_word_has_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

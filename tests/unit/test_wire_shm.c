@@ -383,6 +383,19 @@ static void test_barrier(void **state)
     close_team(t);
 }
 
+/* Refused with a sentence, and nothing is left behind. */
+static void test_no_all_to_all(void **state)
+{
+    const dist_wire_collective call = {.kind = DIST_NATIVE_ALL_TO_ALL, .type = DIST_INT32, .count = 1};
+    dist_wire_request *request = NULL;
+    (void)state;
+    team *t = open_team(2, DIST_SHM_REACHED);
+    assert_int_equal(t->wire[0]->ops->collective(t->wire[0], &call, &request), DIST_ERR_UNSUPPORTED);
+    assert_non_null(strstr(dist_last_error(), "no all-to-all"));
+    assert_null(request);
+    close_team(t);
+}
+
 static void test_memory(void **state)
 {
     char *block[64];
@@ -501,9 +514,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reached),       cmocka_unit_test(test_staged),
         cmocka_unit_test(test_types),         cmocka_unit_test(test_any_order),
-        cmocka_unit_test(test_barrier),       cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_no_permission),
+        cmocka_unit_test(test_no_all_to_all), cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_room),       cmocka_unit_test(test_no_permission),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
