@@ -17,6 +17,7 @@ build    command -v cmake                      cmake
 build    command -v pkg-config                 pkg-config
 build    command -v mpicc                      libopenmpi-dev
 build    command -v mpirun                     openmpi-bin
+build    pkg-config --exists hwloc             libhwloc-dev
 tests    pkg-config --exists cmocka            libcmocka-dev
 tests    command -v awk                        mawk
 examples pkg-config --exists openblas || pkg-config --exists cblas  libopenblas-dev

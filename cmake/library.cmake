@@ -7,6 +7,7 @@ find_package(Threads REQUIRED)
 file(GLOB_RECURSE library_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/libdist/*.c")
 set(private_includes "${PROJECT_SOURCE_DIR}/libdist" "${PROJECT_SOURCE_DIR}")
 set(private_libraries MPI::MPI_C Threads::Threads m ${CMAKE_DL_LIBS})
+include(hwloc)
 
 add_library(dist_objects OBJECT ${library_sources})
 set_target_properties(dist_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)

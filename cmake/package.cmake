@@ -36,6 +36,9 @@ endif()
 if(NOT pc_mpi)
     list(PREPEND pc_libraries ${MPI_C_LIBRARIES})
 endif()
+if(dist_hwloc) # not by its name, which would ask for what a static hwloc needs
+    list(APPEND pc_libraries ${hwloc_LDFLAGS})
+endif()
 list(JOIN pc_libraries " " pc_libraries)
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}" OUTPUT_VARIABLE pc_libdir)
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_INCLUDEDIR BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}"

@@ -1,8 +1,6 @@
 /* Questions to a context: who and where, links, counters, and what it is made of. */
 #define _POSIX_C_SOURCE 200809L
 
-#include <mpi.h>
-
 #include "base/clock.h"
 #include "collective/measure.h"
 #include "context_internal.h"
@@ -154,16 +152,4 @@ void dist_trace_end(dist_context *context, const char *name, int64_t begun)
 const char *dist_version(void)
 {
     return STRING(DIST_VERSION_MAJOR) "." STRING(DIST_VERSION_MINOR) "." STRING(DIST_VERSION_PATCH);
-}
-
-const char *dist_build_info(void)
-{
-#if defined(OMPI_MAJOR_VERSION)
-    return "MPI " STRING(MPI_VERSION) "." STRING(MPI_SUBVERSION) " (Open MPI " STRING(
-        OMPI_MAJOR_VERSION) "." STRING(OMPI_MINOR_VERSION) "." STRING(OMPI_RELEASE_VERSION) "), "
-                                                                                            "compiler"
-                                                                                            " " __VERSION__;
-#else
-    return "MPI " STRING(MPI_VERSION) "." STRING(MPI_SUBVERSION) ", compiler " __VERSION__;
-#endif
 }

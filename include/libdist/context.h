@@ -111,13 +111,18 @@ DIST_API dist_status dist_options_print(const dist_context *context, FILE *file)
 DIST_API dist_status dist_topology_print(const dist_context *context, FILE *file);
 /* Prints the predicted time of every all-reduce algorithm over sizes, and which one `auto` takes. */
 DIST_API dist_status dist_algorithms_print(const dist_context *context, FILE *file);
+/* Prints what this process runs on: the MPI library and the thread level that it grants, the instruction sets that codecs
+ * and sums were built for and which of them are taken, and the NUMA nodes that it may run on. Not collective; takes some
+ * milliseconds. DIST_ERR_ARGUMENT when `file` or the context is NULL. */
+DIST_API dist_status dist_machine_print(const dist_context *context, FILE *file);
 
 /* A span of the program's own in the trace, beside the library's ops: begun = dist_trace_begin(c); ...;
  * dist_trace_end(c, "forward", begun). Cheap, and nothing without a trace. The name is copied. */
 DIST_API int64_t dist_trace_begin(const dist_context *context);
 DIST_API void dist_trace_end(dist_context *context, const char *name, int64_t begun);
 
-/* Library version, as "0.1.0", and a line on what it was built with. */
+/* Library version, as "0.1.0", and a line on what it was built with: MPI, compiler, vector instructions, hwloc, sanitizers, the
+ * CUDA plugin. Both may be called at any time, also without a context. */
 DIST_API const char *dist_version(void);
 DIST_API const char *dist_build_info(void);
 

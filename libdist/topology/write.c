@@ -52,6 +52,27 @@ static void write_site(const dist_topology *topology, int number, FILE *file)
     }
 }
 
+/* Rank by rank, the peers across sites: each rail moves its own part of a vector, all of them at once. */
+static void write_rails(const dist_topology *topology, FILE *file)
+{
+    for (int rail = 0; rail < topology->rails; rail++) {
+        fprintf(file, "rail %d: ranks ", rail);
+        for (int site = 0; site < topology->sites; site++)
+            fprintf(file, "%s%d", site ? "," : "", dist_topology_rank(topology, site, rail));
+        fputc('\n', file);
+    }
+    if (topology->equal)
+        return;
+    const char *separator = "on no rail, because the smallest site has fewer: ranks ";
+    for (int rank = 0; rank < topology->ranks; rank++) {
+        if (topology->place[rank].local < topology->rails)
+            continue;
+        fprintf(file, "%s%d", separator, rank);
+        separator = ",";
+    }
+    fputc('\n', file);
+}
+
 static void write_link(const dist_topology *topology, int from, int to, FILE *file)
 {
     const dist_link *link = &topology->link[(size_t)from * (size_t)topology->sites + (size_t)to];
@@ -74,6 +95,8 @@ void dist_topology_write(const dist_topology *topology, FILE *file)
     fputc('\n', file);
     for (int site = 0; site < topology->sites; site++)
         write_site(topology, site, file);
+    if (topology->sites > 1)
+        write_rails(topology, file);
     if (!topology->link)
         return;
     for (int from = 0; from < topology->sites; from++) {

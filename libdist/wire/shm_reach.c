@@ -76,6 +76,7 @@ static void put(const dist_shm_request *request, char *dst, const char *src, siz
 
 /* ---- adding up ---- */
 
+/* To the next mate first: at any time the ranks write to different ones, so that no NUMA node's memory has to take from all. */
 static dist_status give(const dist_shm_wire *wire, const dist_shm_request *request, uint64_t at, size_t bytes)
 {
     for (int i = 1; i < wire->mates; i++) {

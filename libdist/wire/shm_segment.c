@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "device/numa.h"
 #include "wire/shm_internal.h"
 
 #define STAGING_LEAST 256
@@ -70,8 +71,10 @@ dist_status dist_shm_segment_create(dist_shm_wire *wire, uint64_t job)
     if (wire->file < 0)
         return dist_fail(DIST_ERR_SYSTEM, "shm_open of %s: %s", name, strerror(errno));
     DIST_TRY(lay_out(wire));
-    DIST_TRY(grow(wire, wire->used));
     DIST_TRY(map(wire, self, wire->file));
+    /* before it has pages: all of them are the owner's, which reads most of them, or writes them for others to read once */
+    dist_numa_place(self->segment, wire->reserve, wire->log);
+    DIST_TRY(grow(wire, wire->used));
     ((dist_shm_head *)(void *)self->segment)->magic = MAGIC;
     return DIST_OK;
 }

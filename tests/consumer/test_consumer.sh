@@ -69,6 +69,11 @@ compile "$work/pc_static" $(pkg-config --static --cflags --libs libdist)
 expect_static "$work/pc_static"
 run "pkg-config, static" "$work/pc_static"
 
+# What the static library needs, its packages must ask for, also where MPI brings it.
+if "$prefix/bin/dist_info" -V | grep -q ' hwloc [0-9]'; then
+    pkg-config --static --libs libdist | grep -q -e -lhwloc || fail "libdist.pc does not ask for hwloc"
+fi
+
 mpi_flags=$(pkg-config --cflags libdist)
 for header in "$prefix"/include/libdist/*.h; do
     name=libdist/$(basename "$header")
@@ -78,6 +83,10 @@ for header in "$prefix"/include/libdist/*.h; do
         $cc -x $language -pedantic -Wall -Wextra -Werror -fsyntax-only -DOMPI_SKIP_MPICXX -I"$prefix/include" \
             $(printf '%s' "$mpi_flags" | sed 's/-I/-isystem /g') "$work/header.c" || fail "$name fails as $language"
     done
+done
+
+for page in man1/dist_info.1 man1/dist_plan.1 man7/libdist.7; do
+    [ -f "$prefix/share/man/$page" ] || fail "the manual page $page is not installed"
 done
 
 # The tools are moved along and still find their library.

@@ -234,12 +234,29 @@ static void writing_shows_sites_nodes_and_links(void **state)
                              "  node 2 a2: ranks 4\n"
                              "site 1 west: 1 rank\n"
                              "  node 1 b1: ranks 1\n"
+                             "rail 0: ranks 0,1\n"
+                             "on no rail, because the smallest site has fewer: ranks 2,3,4\n"
                              "inside east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
                              "east to west: latency 12.500 ms, bandwidth 250.0 MB/s\n"
                              "west to east: latency 0.000 ms, bandwidth 0.0 MB/s\n"
                              "inside west: latency 0.000 ms, bandwidth 0.0 MB/s\n");
     dist_topology_destroy(topology);
     dist_topology_destroy(NULL);
+}
+
+static void writing_shows_rails(void **state)
+{
+    (void)state;
+    dist_topology *topology;
+    assert_int_equal(dist_topology_describe(&topology, "2x2"), DIST_OK);
+    expect_written(topology, "4 ranks on 2 nodes in 2 sites (described as 2x2)\n"
+                             "site 0 site0: 2 ranks\n"
+                             "  node 0 node0: ranks 0-1\n"
+                             "site 1 site1: 2 ranks\n"
+                             "  node 1 node1: ranks 2-3\n"
+                             "rail 0: ranks 0,2\n"
+                             "rail 1: ranks 1,3\n");
+    dist_topology_destroy(topology);
 }
 
 /* As many ranks as fill their memory, so that a look beyond the last is found by the address sanitizer. */
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(records_that_cannot_be_are_refused),
         cmocka_unit_test(the_hash_tells_places_apart_and_nothing_else),
         cmocka_unit_test(writing_shows_sites_nodes_and_links),
+        cmocka_unit_test(writing_shows_rails),
         cmocka_unit_test(writing_ends_with_the_last_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,12 @@
 
 #include <cmocka.h>
 #include <linux/filter.h>
+#include <linux/mempolicy.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -19,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/type.h"
+#include "device/numa.h"
 #include "fake_wire.h"
 #include "wire/shm.h"
 #include "wire/shm_internal.h"
@@ -509,6 +513,49 @@ static void test_no_permission(void **state)
     close_team(t);
 }
 
+static int policy_of(const char *memory)
+{
+    int policy = -1;
+    syscall(SYS_get_mempolicy, &policy, NULL, 0, memory, MPOL_F_ADDR);
+    return policy;
+}
+
+/* All pages of a rank's segment, as every rank sees it, are to be on the node that the rank is bound to. */
+static void test_placed(void **state)
+{
+    (void)state;
+    dist_numa numa;
+    cpu_set_t before, one;
+    unsigned long node = 1;
+    char *trial = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    sched_getaffinity(0, sizeof before, &before);
+    if (dist_numa_find(&numa) < 0 || sched_setaffinity(0, sizeof one, &one) != 0 ||
+        syscall(SYS_mbind, trial, 4096, MPOL_PREFERRED, &node, 8 * sizeof node, 0) != 0)
+        skip();
+    setenv("HWLOC_SYNTHETIC", "numa:2 core:2 pu:1", 1);
+    setenv("HWLOC_THISSYSTEM", "1", 1);
+    team *t = open_team(2, DIST_SHM_REACHED);
+    unsetenv("HWLOC_SYNTHETIC");
+    unsetenv("HWLOC_THISSYSTEM");
+    sched_setaffinity(0, sizeof before, &before);
+    for (int r = 0; r < 2; r++) {
+        const dist_shm_wire *wire = (const dist_shm_wire *)t->wire[r];
+        char *memory = t->wire[r]->ops->allocate(t->wire[r], 1 << 20);
+        const size_t at = (size_t)(memory - wire->mate[r].segment);
+        assert_non_null(memory);
+        for (int m = 0; m < 2; m++) {
+            const char *segment = ((const dist_shm_wire *)t->wire[m])->mate[r].segment;
+            assert_int_not_equal(policy_of(segment), MPOL_DEFAULT);
+            assert_int_not_equal(policy_of(segment + at), MPOL_DEFAULT);
+        }
+        assert_true(t->wire[r]->ops->free(t->wire[r], memory));
+    }
+    close_team(t);
+    munmap(trial, 4096);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_no_all_to_all), cmocka_unit_test(test_barrier),
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_no_room),       cmocka_unit_test(test_no_permission),
+        cmocka_unit_test(test_placed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

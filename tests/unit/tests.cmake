@@ -33,6 +33,12 @@ foreach(source IN LISTS sources)
     dist_test(unit/${name} unit 300 $<TARGET_FILE:${stem}>)
 endforeach()
 
+if(TARGET test_device_numa) # again with the stub that stands in for hwloc: here the source is compiled without it
+    dist_test_program(test_device_numa_stub "${CMAKE_CURRENT_LIST_DIR}/test_device_numa.c")
+    target_sources(test_device_numa_stub PRIVATE "${PROJECT_SOURCE_DIR}/libdist/device/numa.c")
+    dist_test(unit/device_numa_stub unit 60 $<TARGET_FILE:test_device_numa_stub>)
+endif()
+
 if(NOT DIST_SANITIZE)
     file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.sh")
     foreach(script IN LISTS scripts)
