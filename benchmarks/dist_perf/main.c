@@ -36,12 +36,15 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "codec") == 0)
         return perf_codec(argc - 2, argv + 2);
     const bool pipeline = argc > 1 && strcmp(argv[1], "pipeline") == 0;
-    if (!pipeline && (argc < 2 || strcmp(argv[1], "all-reduce") != 0)) {
+    const bool step = argc > 1 && strcmp(argv[1], "step") == 0;
+    if (!pipeline && !step && (argc < 2 || strcmp(argv[1], "all-reduce") != 0)) {
         fputs(perf_help, stderr);
         return PERF_USAGE;
     }
     MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted);
-    int status = pipeline ? perf_pipeline(argc - 2, argv + 2) : run(argc, argv);
+    int status = pipeline ? perf_pipeline(argc - 2, argv + 2)
+                 : step   ? perf_step(argc - 2, argv + 2)
+                          : run(argc, argv);
     if (status == PERF_FAILED)
         exit(status); /* a failed context may leave MPI unable to end */
     MPI_Finalize();

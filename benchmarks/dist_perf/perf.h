@@ -86,6 +86,9 @@ int perf_codec(int argc, char **argv);
 /* Measures pipeline schedules on all ranks; MPI has been initialized. The words after the command. */
 int perf_pipeline(int argc, char **argv);
 
+/* Predicts a training step and replays it; MPI has been initialized. The words after the command. */
+int perf_step(int argc, char **argv);
+
 /* Runs the command on all ranks; rank 0 prints. */
 int perf_all_reduce(dist_context *context, const perf_options *options);
 
