@@ -169,6 +169,15 @@ dist_status dist_data_parallel_stats_get(dist_data_parallel *dp, dist_data_paral
     return DIST_OK;
 }
 
+dist_status dist_data_parallel_bucket_get(dist_data_parallel *dp, size_t i, dist_bucket_info *info)
+{
+    DIST_TRY(check_call(dp, NULL, __func__));
+    if (!info)
+        return dist_fail(DIST_ERR_ARGUMENT,
+                         "dist_data_parallel_bucket_get: the place for the bucket is NULL");
+    return dist_dp_bucket(dp, i, info);
+}
+
 uint64_t dist_data_parallel_state_bytes(const dist_data_parallel *dp)
 {
     return dp ? dist_dp_state_bytes(dp) : 0;

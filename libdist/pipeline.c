@@ -162,6 +162,14 @@ void *dist_pipeline_gradient(const dist_pipeline *pipeline, int stage, size_t i)
     return pipeline ? dist_pp_gradient(pipeline, stage, i) : NULL;
 }
 
+dist_status dist_pipeline_bucket_get(dist_pipeline *pipeline, int stage, size_t i, dist_bucket_info *info)
+{
+    DIST_CHECK_PIPELINE(pipeline);
+    if (!info)
+        return dist_fail(DIST_ERR_ARGUMENT, "dist_pipeline_bucket_get: the place for the bucket is NULL");
+    return dist_pp_bucket(pipeline, stage, i, info);
+}
+
 dist_status dist_pipeline_step(dist_pipeline *pipeline)
 {
     DIST_CHECK_PIPELINE(pipeline);

@@ -1,11 +1,9 @@
 /* dist_perf pipeline: schedules with functions that wait a known time, measured beside what was predicted. */
-#define _POSIX_C_SOURCE 200809L /* clock_nanosleep */
-
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "perf.h"
+#include "wait.h"
 
 #define MOST_SCHEDULES 16
 
@@ -54,24 +52,10 @@ typedef struct bench {
     int64_t debt; /* nanoseconds that earlier waits took too long */
 } bench;
 
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* What a wait takes too long is taken off the next one. */
 static void wait_for(bench *b, double seconds)
 {
-    const int64_t began = now(), until = began + (int64_t)(seconds * 1e9) - b->debt;
-    b->began = b->began ? b->began : began;
-    if (seconds > 0 && until > began) {
-        const struct timespec t = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-    }
-    b->ended = now();
-    b->debt = seconds > 0 ? b->ended - until : 0;
+    b->began = b->began ? b->began : perf_now();
+    b->ended = perf_wait(&b->debt, seconds);
 }
 
 /* How far this rank's clock is before rank 0's, by the quickest of some round trips. */
@@ -81,16 +65,16 @@ static int64_t clock_ahead(int rank, int ranks)
     int64_t ahead = 0, quickest = INT64_MAX;
     for (int r = 1; r < ranks; r++)
         for (int i = 0; i < TRIPS && (rank == 0 || rank == r); i++) {
-            int64_t theirs = 0, sent = now();
+            int64_t theirs = 0, sent = perf_now();
             if (rank == 0) {
                 MPI_Recv(&theirs, 1, MPI_INT64_T, r, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-                theirs = now();
+                theirs = perf_now();
                 MPI_Send(&theirs, 1, MPI_INT64_T, r, 0, MPI_COMM_WORLD);
                 continue;
             }
             MPI_Send(&sent, 1, MPI_INT64_T, 0, 0, MPI_COMM_WORLD);
             MPI_Recv(&theirs, 1, MPI_INT64_T, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-            const int64_t back = now();
+            const int64_t back = perf_now();
             if (back - sent < quickest) {
                 quickest = back - sent;
                 ahead = sent + quickest / 2 - theirs;

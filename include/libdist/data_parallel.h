@@ -140,6 +140,19 @@ typedef struct dist_data_parallel_stats {
 
 DIST_API dist_status dist_data_parallel_stats_get(dist_data_parallel *dp, dist_data_parallel_stats *stats);
 
+/* A bucket: the gradients of parameters first to last, which travel together. Bucket 0 has the parameter that was registered
+ * last; there are dist_data_parallel_stats.buckets. */
+typedef struct dist_bucket_info {
+    size_t bytes; /* of the vector, with the gaps between gradients */
+    size_t first, last;
+    /* Seconds by CLOCK_MONOTONIC at which its average started and was there on this rank, in the last step of which all
+     * averages were there; 0 before. */
+    double began, ended;
+} dist_bucket_info;
+
+/* Local. DIST_ERR_ARGUMENT when there is no bucket i. */
+DIST_API dist_status dist_data_parallel_bucket_get(dist_data_parallel *dp, size_t i, dist_bucket_info *info);
+
 /* What averages keep from step to step, so that training goes on from a checkpoint as if it had not ended: what the
  * codec rounded away and is still owed to the weights (error feedback), powersgd's factors, and how many steps
  * there were, on which random numbers and the steps without a codec (dense) depend. Each rank saves a part beside

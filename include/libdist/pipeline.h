@@ -149,6 +149,11 @@ DIST_API dist_status dist_pipeline_register(dist_pipeline *pipeline, int stage,
                                             const dist_data_parallel_options *options);
 DIST_API void *dist_pipeline_gradient(const dist_pipeline *pipeline, int stage, size_t i);
 
+/* Bucket i of one of this rank's stages that has been registered, as dist_data_parallel_bucket_get tells it. Local.
+ * DIST_ERR_ARGUMENT when there is no such stage or bucket. */
+DIST_API dist_status dist_pipeline_bucket_get(dist_pipeline *pipeline, int stage, size_t i,
+                                              dist_bucket_info *info);
+
 /* One step: all microbatches forward and backward, and the averages. Calls the program's functions in the calling thread.
  * Collective; blocking. When no op of this rank moves for the context's timeout, DIST_ERR_TIMEOUT tells for each rank at which op
  * it waits and for whom. */

@@ -119,6 +119,8 @@ static dist_status make_buckets(dist_data_parallel *dp)
         dist_bucket *b = &dp->bucket[dp->place[i].bucket];
         uint64_t end = dp->place[i].offset + dp->parameter[i].count * dist_type_bytes(dp->parameter[i].type);
         b->type = dp->parameter[i].type;
+        b->first = b->parameters == 0 ? i : b->first;
+        b->last = i;
         b->bytes = end > b->bytes ? end : b->bytes;
         b->parameters++;
     }
@@ -209,7 +211,8 @@ static void count_bucket(dist_data_parallel *dp, size_t bucket)
     dist_bucket *b = &dp->bucket[bucket];
     const dist_task_stats *task = dist_task_stats_of(b->begun);
     dist_data_parallel_stats *sum = &dp->counted;
-    dp->flight[dp->buckets - dp->uncounted--] = (dist_flight){task->started, task->finished};
+    b->flight = (dist_flight){task->started, task->finished};
+    dp->flight[dp->buckets - dp->uncounted--] = b->flight;
     sum->codec += dist_seconds(task->codec);
     sum->bytes_inside += task->bytes_inside;
     sum->bytes_across += task->bytes_across;
@@ -376,6 +379,20 @@ void dist_dp_stats(dist_data_parallel *dp, dist_data_parallel_stats *stats)
 {
     count_ended(dp);
     *stats = dp->stats;
+}
+
+dist_status dist_dp_bucket(dist_data_parallel *dp, size_t i, dist_bucket_info *info)
+{
+    if (i >= dp->buckets)
+        return dist_fail(DIST_ERR_ARGUMENT, "bucket %zu was asked for, but there are %zu", i, dp->buckets);
+    count_ended(dp);
+    const dist_bucket *b = &dp->bucket[i];
+    *info = (dist_bucket_info){.bytes = b->bytes,
+                               .first = b->first,
+                               .last = b->last,
+                               .began = dist_seconds(b->flight.began),
+                               .ended = dist_seconds(b->flight.ended)};
+    return DIST_OK;
 }
 
 dist_status dist_dp_pull(dist_data_parallel *dp)

@@ -39,6 +39,7 @@ void *dist_dp_gradient(const dist_data_parallel *dp, size_t i);
 dist_status dist_dp_ready(dist_data_parallel *dp, size_t i, void *stream);
 dist_status dist_dp_wait(dist_data_parallel *dp, void *stream);
 void dist_dp_stats(dist_data_parallel *dp, dist_data_parallel_stats *stats);
+dist_status dist_dp_bucket(dist_data_parallel *dp, size_t i, dist_bucket_info *info);
 bool dist_dp_takes_streams(const dist_data_parallel *dp);
 /* Before what is kept from step to step is read or written, and after it was written: waits until what is in flight has ended, and
  * brings what is in device memory to the host and back. In mid-step, when that is refused, pull does nothing. */

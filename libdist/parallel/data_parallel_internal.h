@@ -5,6 +5,11 @@
 #include "parallel/buckets.h"
 #include "parallel/data_parallel.h"
 
+/* When a bucket was in flight. */
+typedef struct dist_flight {
+    int64_t began, ended;
+} dist_flight;
+
 typedef struct dist_bucket {
     dist_task *task;
     dist_task *coded; /* takes over when `dense` is 0; NULL: never */
@@ -14,6 +19,8 @@ typedef struct dist_bucket {
     uint64_t bytes;
     dist_type type;
     size_t parameters, missing; /* how many there are; how many are not ready in this step */
+    size_t first, last;         /* of them */
+    dist_flight flight;         /* of the last step that was counted */
 } dist_bucket;
 
 /* What runs in this step. */
@@ -21,11 +28,6 @@ static inline dist_task *dist_bucket_task(const dist_bucket *bucket)
 {
     return bucket->coded && bucket->dense == 0 ? bucket->coded : bucket->task;
 }
-
-/* When a bucket was in flight; sorted at wait, in place. */
-typedef struct dist_flight {
-    int64_t began, ended;
-} dist_flight;
 
 struct dist_data_parallel {
     dist_data_parallel_setup setup;
@@ -36,7 +38,7 @@ struct dist_data_parallel {
     size_t parameters;
     int *member; /* a copy of setup.member, which points here */
     dist_bucket *bucket;
-    dist_flight *flight;
+    dist_flight *flight; /* of all buckets; sorted in place when a step is counted */
     size_t buckets;
     int *round;     /* how often each gradient became ready since the last average */
     uint64_t steps; /* averaged so far, by the jobs whose state was loaded too */

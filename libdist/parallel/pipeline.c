@@ -189,10 +189,26 @@ dist_status dist_pp_register(dist_pipeline *p, int stage, const dist_parameter *
     return DIST_OK;
 }
 
-void *dist_pp_gradient(const dist_pipeline *p, int stage, size_t i)
+/* NULL: not a stage of this rank's, or not registered. */
+static dist_data_parallel *averages_of(const dist_pipeline *p, int stage)
 {
     const int chunk = stage >= 0 && stage < p->layout.schedule->stages ? p->chunk_of[stage] : -1;
-    return chunk >= 0 && p->state[chunk].averages ? dist_dp_gradient(p->state[chunk].averages, i) : NULL;
+    return chunk >= 0 ? p->state[chunk].averages : NULL;
+}
+
+void *dist_pp_gradient(const dist_pipeline *p, int stage, size_t i)
+{
+    const dist_data_parallel *averages = averages_of(p, stage);
+    return averages ? dist_dp_gradient(averages, i) : NULL;
+}
+
+dist_status dist_pp_bucket(const dist_pipeline *p, int stage, size_t i, dist_bucket_info *info)
+{
+    dist_data_parallel *averages = averages_of(p, stage);
+    if (!averages)
+        return dist_fail(DIST_ERR_ARGUMENT, "stage %d is not one of this rank's that have been registered",
+                         stage);
+    return dist_dp_bucket(averages, i, info);
 }
 
 void dist_pp_stats(const dist_pipeline *p, dist_pipeline_stats *stats)

@@ -33,6 +33,7 @@ dist_context *dist_pp_context(const dist_pipeline *pipeline);
 dist_status dist_pp_register(dist_pipeline *pipeline, int stage, const dist_parameter *parameters, size_t n,
                              const dist_data_parallel_setup *averages);
 void *dist_pp_gradient(const dist_pipeline *pipeline, int stage, size_t i);
+dist_status dist_pp_bucket(const dist_pipeline *p, int stage, size_t i, dist_bucket_info *info);
 dist_status dist_pp_step(dist_pipeline *pipeline);
 void dist_pp_stats(const dist_pipeline *pipeline, dist_pipeline_stats *stats);
 void dist_pp_write(const dist_pipeline *pipeline, FILE *file);

@@ -130,6 +130,48 @@ static void test_stats(void **state)
     close_model(&m);
 }
 
+/* Each parameter is in one bucket, in reverse order; what a bucket took lies within the step. */
+static void test_buckets(void **state)
+{
+    (void)state;
+    model m = open_model(ranks > 1 ? 2 : 1, 0, "thread", options_of("hier", "none"), true);
+    dist_data_parallel_stats stats;
+    dist_bucket_info info;
+    size_t next = PARAMETERS;
+    assert_dist(dist_data_parallel_stats_get(m.dp, &stats));
+    for (size_t b = 0; b < stats.buckets; b++) {
+        size_t elements = 0;
+        assert_dist(dist_data_parallel_bucket_get(m.dp, b, &info));
+        assert_int_equal(info.last + 1, next);
+        assert_true(info.first <= info.last);
+        for (size_t i = info.first; i <= info.last; i++)
+            elements += counts[i];
+        assert_true(info.bytes >= elements * sizeof(float) &&
+                    info.bytes < elements * sizeof(float) + 64 * PARAMETERS);
+        assert_true(info.began == 0 && info.ended == 0);
+        next = info.first;
+    }
+    assert_int_equal(next, 0);
+    double before = 0;
+    for (int step = 0; step < 2; step++) {
+        backward(&m, step);
+        assert_dist(dist_data_parallel_wait(m.dp, NULL));
+        double end = 0;
+        for (size_t b = 0; b < stats.buckets; b++) {
+            assert_dist(dist_data_parallel_bucket_get(m.dp, b, &info));
+            assert_true(info.began > 0 && info.began >= before && info.ended >= info.began &&
+                        info.ended < info.began + 20);
+            end = info.ended > end ? info.ended : end;
+        }
+        before = end;
+    }
+    assert_int_equal(dist_data_parallel_bucket_get(m.dp, stats.buckets, &info), DIST_ERR_ARGUMENT);
+    assert_non_null(strstr(dist_last_error(), "bucket"));
+    assert_int_equal(dist_data_parallel_bucket_get(m.dp, 0, NULL), DIST_ERR_ARGUMENT);
+    assert_int_equal(dist_data_parallel_bucket_get(NULL, 0, &info), DIST_ERR_ARGUMENT);
+    close_model(&m);
+}
+
 /* Lossy, but the same on every rank, near the average, and what one step loses the next ones make up for. */
 static void lossy(const char *codec, double bound)
 {
@@ -321,15 +363,11 @@ static void test_destroy_in_flight(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_averages),
-        cmocka_unit_test(test_stats),
-        cmocka_unit_test(test_codecs_with_feedback),
-        cmocka_unit_test(test_accumulation),
-        cmocka_unit_test(test_types_in_one_model),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_bad_creation),
-        cmocka_unit_test(test_destroy_in_flight),
+        cmocka_unit_test(test_averages),     cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_buckets),      cmocka_unit_test(test_codecs_with_feedback),
+        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_types_in_one_model),
+        cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_bad_creation), cmocka_unit_test(test_destroy_in_flight),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
 }

@@ -192,6 +192,21 @@ static void check_gradients(const job *j)
         }
 }
 
+static void check_buckets(const job *j)
+{
+    dist_bucket_info info;
+    for (int i = 0; i < j->shape.local; i++) {
+        const int stage = dist_pipeline_stage(j->pipeline, i);
+        assert_dist(dist_pipeline_bucket_get(j->pipeline, stage, 0, &info));
+        assert_int_equal(info.last, PARAMETERS - 1);
+        assert_true(info.began > 0 && info.ended >= info.began);
+        assert_int_equal(dist_pipeline_bucket_get(j->pipeline, stage, PARAMETERS, &info), DIST_ERR_ARGUMENT);
+    }
+    assert_int_equal(dist_pipeline_bucket_get(j->pipeline, -1, 0, &info), DIST_ERR_ARGUMENT);
+    assert_int_equal(dist_pipeline_bucket_get(j->pipeline, j->shape.stages, 0, &info), DIST_ERR_ARGUMENT);
+    assert_int_equal(dist_pipeline_bucket_get(NULL, 0, 0, &info), DIST_ERR_ARGUMENT);
+}
+
 static void run(dist_context *context, const char *mesh, const char *schedule, const char *codec, bool split)
 {
     job j = begin(context, mesh, schedule, codec, split);
@@ -206,6 +221,7 @@ static void run(dist_context *context, const char *mesh, const char *schedule, c
         check_gradients(&j);
         assert_int_equal(j.live, 0);
     }
+    check_buckets(&j);
     assert_int_equal(j.calls, 3 * MICROBATCHES * j.shape.local);
     assert_int_equal(j.recomputed, split ? j.calls : 0);
     assert_dist(dist_pipeline_stats_get(j.pipeline, &stats));
