@@ -35,6 +35,10 @@ void perf_link_find(dist_context *context, const perf_options *options, perf_lin
     if (options->no_bound) {
         snprintf(link->sentence, sizeof link->sentence, "no bound: not asked for");
         link->groups = 0;
+    } else if (link->groups == 1 && options->buffers == PERF_CUDA) {
+        snprintf(link->sentence, sizeof link->sentence,
+                 "no bound: none is known for device memory inside a node");
+        link->groups = 0;
     } else if (link->groups == 1) {
         snprintf(link->sentence, sizeof link->sentence,
                  "bound: size over the bandwidth of copying by all ranks at once");
@@ -62,12 +66,12 @@ double perf_copy_time(size_t bytes)
     for (int i = 0; good && i < COPIES; i++) {
         const int times = bytes < 1 << 20 ? (1 << 20) / ((int)bytes + 1) + 1 : 1;
         MPI_Barrier(MPI_COMM_WORLD);
-        const double began = perf_now();
+        const double began = perf_seconds();
         for (int t = 0; t < times; t++) {
             memcpy(to, from, bytes);
             __asm__ volatile("" : : "r"(to) : "memory"); /* all of them are made */
         }
-        double took = (perf_now() - began) / times;
+        double took = (perf_seconds() - began) / times;
         perf_reduce(&took, 1, MPI_MAX);
         best = i == 0 || took < best ? took : best;
     }

@@ -72,15 +72,20 @@ static void set(void *data, dist_type type, size_t i, int value)
     }
 }
 
-void perf_fill(const perf_operation *operation, const perf_call *c)
+void perf_fill(void *data, dist_type type, size_t count, int rank, int ranks)
 {
-    const int rank = dist_rank(c->context), ranks = dist_ranks(c->context), most = largest(ranks);
-    const size_t count = c->count * (operation->wide_input ? (size_t)ranks : 1);
-    char *input = c->place == PERF_IN_PLACE ? c->receive : c->send;
-    if (c->place == PERF_IN_PLACE && operation->wide_output)
-        input += c->count * dist_type_bytes(c->type) * (size_t)rank;
+    const int most = largest(ranks);
     for (size_t i = 0; i < count; i++)
-        set(input, c->type, i, value_at(rank, i, most));
+        set(data, type, i, value_at(rank, i, most));
+}
+
+void perf_fill_input(const perf_operation *operation, const perf_call *c)
+{
+    const int rank = dist_rank(c->context), ranks = dist_ranks(c->context);
+    char *input = c->place == PERF_IN_PLACE ? c->receive : c->send;
+    if (c->place == PERF_IN_PLACE && operation->wide_output && !operation->wide_input)
+        input += c->count * dist_type_bytes(c->type) * (size_t)rank;
+    perf_fill(input, c->type, c->count * (operation->wide_input ? (size_t)ranks : 1), rank, ranks);
 }
 
 static double element(const void *data, dist_type type, size_t i)

@@ -1,40 +1,14 @@
 /* The loop: every variant in turn within each iteration, so that drift hits all alike. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "collective.h"
+#include "collective_internal.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define VARIANTS (PERF_WORDS * PERF_WORDS)
-
-/* Of a variant, in or out of place. */
-typedef struct samples {
-    double *time;     /* [iterations] */
-    double across;    /* bytes that this rank sent to other sites, all iterations */
-    double cpu, wall; /* seconds of this rank in them */
-    dist_request *request;
-} samples;
-
-typedef struct bench {
-    dist_context *context;
-    const perf_operation *operation;
-    const perf_options *options;
-    perf_sheet *sheet;
-    perf_result *result;
-    size_t count;
-    int root;
-    char *send, *receive;
-    perf_variant variant[VARIANTS];
-    int variants;
-    bool counts; /* bytes of this node's interfaces: MPI does not tell what it sends */
-    samples sample[VARIANTS][PERF_PLACES];
-} bench;
-
 /* Codecs go with algorithms that have an exchange between sites of their own. */
-static void find_variants(bench *b)
+static void find_variants(perf_bench *b)
 {
     const perf_options *o = b->options;
     const bool coded = b->operation->reduces && b->operation->replicates && dist_sites(b->context) > 1;
@@ -50,7 +24,7 @@ static void find_variants(bench *b)
         }
 }
 
-static perf_call call_of(const bench *b, const perf_variant *variant, int place)
+static perf_call call_of(const perf_bench *b, const perf_variant *variant, int place)
 {
     perf_call c = {.context = b->context,
                    .send = b->send,
@@ -67,7 +41,7 @@ static perf_call call_of(const bench *b, const perf_variant *variant, int place)
     return c;
 }
 
-static bool tell(const bench *b, const perf_variant *variant)
+static bool tell(const perf_bench *b, const perf_variant *variant)
 {
     fprintf(stderr, "dist_perf: %s %s: %s\n", b->operation->name, variant->algo, dist_last_error());
     return false;
@@ -75,7 +49,7 @@ static bool tell(const bench *b, const perf_variant *variant)
 
 /* ---- one measurement ---- */
 
-static bool run_once(const bench *b, int v, int place)
+static bool run_once(const perf_bench *b, int v, int place)
 {
     const perf_variant *variant = &b->variant[v];
     const perf_call c = call_of(b, variant, place);
@@ -108,7 +82,7 @@ static double bytes_sent(void)
     return all;
 }
 
-static double sent_across(const bench *b, const perf_variant *variant)
+static double sent_across(const perf_bench *b, const perf_variant *variant)
 {
     dist_counters counters = {0};
     if (variant->mpi)
@@ -117,7 +91,7 @@ static double sent_across(const bench *b, const perf_variant *variant)
     return (double)counters.bytes_across;
 }
 
-static double over_ranks(const bench *b, double took)
+static double over_ranks(const perf_bench *b, double took)
 {
     static const MPI_Op op[] = {MPI_MAX, MPI_SUM, MPI_MIN, MPI_MAX};
     const perf_over over = b->options->over;
@@ -128,18 +102,18 @@ static double over_ranks(const bench *b, double took)
 }
 
 /* From the last rank's start to the last rank's end, as a program sees it. */
-static bool sample_one(bench *b, int v, int place, int iteration)
+static bool sample_one(perf_bench *b, int v, int place, int iteration)
 {
-    samples *s = &b->sample[v][place];
+    perf_samples *s = &b->sample[v][place];
     MPI_Barrier(MPI_COMM_WORLD);
     const double before = sent_across(b, &b->variant[v]);
     if (b->counts)
         MPI_Barrier(MPI_COMM_WORLD); /* nobody sends before all have looked */
-    const double cpu = perf_processor_time(), began = perf_now();
+    const double cpu = perf_processor_time(), began = perf_seconds();
     for (int c = 0; c < b->options->calls; c++)
         if (!run_once(b, v, place))
             return false;
-    const double took = perf_now() - began, used = perf_processor_time() - cpu;
+    const double took = perf_seconds() - began, used = perf_processor_time() - cpu;
     if (b->counts)
         MPI_Barrier(MPI_COMM_WORLD);
     if (iteration < 0)
@@ -151,7 +125,7 @@ static bool sample_one(bench *b, int v, int place, int iteration)
     return true;
 }
 
-static bool iterate(bench *b, int iteration)
+static bool iterate(perf_bench *b, int iteration)
 {
     for (int v = 0; v < b->variants; v++)
         for (int place = 0; place < PERF_PLACES; place++)
@@ -174,20 +148,39 @@ static double busiest(dist_context *context, double mine)
     return most;
 }
 
-static bool check(const bench *b, int v, int place, perf_figures *figures)
+/* The same call on memory that the host can read and write. */
+static perf_call on_host(const perf_bench *b, perf_call c)
+{
+    if (b->host[0]) {
+        c.send = b->host[0];
+        c.receive = b->host[1];
+    }
+    return c;
+}
+
+static bool fill(const perf_bench *b, perf_call c, size_t bytes)
+{
+    const perf_call host = on_host(b, c);
+    perf_fill_input(b->operation, &host);
+    return !b->host[0] || dist_copy(b->context, c.place == PERF_IN_PLACE ? c.receive : c.send,
+                                    c.place == PERF_IN_PLACE ? host.receive : host.send, bytes) == DIST_OK;
+}
+
+static bool check(const perf_bench *b, int v, int place, size_t larger, perf_figures *figures)
 {
     const perf_variant *variant = &b->variant[v];
-    const perf_call c = call_of(b, variant, place);
+    const perf_call c = call_of(b, variant, place), host = on_host(b, c);
     const perf_expectation expectation = {dist_sites(b->context), variant->codec};
     const int ranks = dist_ranks(b->context);
     const size_t bytes = b->count * dist_type_bytes(c.type) * (b->operation->wide_output ? (size_t)ranks : 1);
     bool identical = true;
     uint64_t hash = 0, first;
-    perf_fill(b->operation, &c);
-    if (!run_once(b, v, place))
+    if (!fill(b, c, larger) || !run_once(b, v, place))
         return false;
+    if (b->host[1] && dist_copy(b->context, b->host[1], b->receive, larger) < 0)
+        return tell(b, variant);
     if (!(b->operation->reduces && variant->mpi && c.op == DIST_AVERAGE)) { /* MPI has no average */
-        double wrong = (double)perf_count_wrong(b->operation, &c, &expectation);
+        double wrong = (double)perf_count_wrong(b->operation, &host, &expectation);
         perf_reduce(&wrong, 1, MPI_SUM);
         figures->wrong = (long long)wrong;
     }
@@ -202,10 +195,10 @@ static bool check(const bench *b, int v, int place, perf_figures *figures)
     return true;
 }
 
-static bool figures_of(bench *b, int v, int place, perf_figures *figures)
+static bool figures_of(perf_bench *b, int v, int place, size_t larger, perf_figures *figures)
 {
     const int n = b->options->iterations;
-    samples *s = &b->sample[v][place];
+    perf_samples *s = &b->sample[v][place];
     *figures = (perf_figures){.measured = true, .wrong = -1, .diverge = -1, .wan = -1};
     for (int i = 0; i < n; i++) {
         s->time[i] = over_ranks(b, s->time[i]);
@@ -220,11 +213,11 @@ static bool figures_of(bench *b, int v, int place, perf_figures *figures)
         figures->wan = across;
     figures->cpu = s->wall > 0 ? s->cpu / s->wall : 0;
     perf_reduce(&figures->cpu, 1, MPI_MAX);
-    return !b->options->check || check(b, v, place, figures);
+    return !b->options->check || check(b, v, place, larger, figures);
 }
 
 /* Seconds that a row cannot be faster than; 0: unknown. Inside a node it measures copying. */
-static double bound_of(const bench *b, const perf_row *row)
+static double bound_of(const perf_bench *b, const perf_row *row)
 {
     const perf_link *link = &b->result->link;
     const int ranks = dist_ranks(b->context);
@@ -242,17 +235,8 @@ static double bound_of(const bench *b, const perf_row *row)
 
 /* ---- sizes ---- */
 
-static void close_requests(bench *b)
-{
-    for (int v = 0; v < b->variants; v++)
-        for (int place = 0; place < PERF_PLACES; place++) {
-            dist_request_destroy(b->sample[v][place].request);
-            b->sample[v][place].request = NULL;
-        }
-}
-
 /* Those of this size and root. */
-static bool open_requests(bench *b)
+static bool open_requests(perf_bench *b)
 {
     for (int v = 0; v < b->variants && b->options->requests; v++)
         for (int place = 0; place < PERF_PLACES; place++) {
@@ -264,18 +248,16 @@ static bool open_requests(bench *b)
     return true;
 }
 
-static bool measure(bench *b, size_t bytes, perf_row *row)
+static bool measure(perf_bench *b, size_t bytes, perf_row *row)
 {
     const perf_options *o = b->options;
-    const perf_call fill = call_of(b, &b->variant[0], PERF_OUT_OF_PLACE);
     for (int v = 0; v < b->variants; v++)
         for (int place = 0; place < PERF_PLACES; place++) {
-            samples *s = &b->sample[v][place];
+            perf_samples *s = &b->sample[v][place];
             s->across = s->cpu = s->wall = 0;
         }
-    perf_fill(b->operation, &fill);
-    memset(b->receive, 0, bytes);
-    if (!open_requests(b))
+    if (!fill(b, call_of(b, &b->variant[0], PERF_OUT_OF_PLACE), bytes) ||
+        !fill(b, call_of(b, &b->variant[0], PERF_IN_PLACE), bytes) || !open_requests(b))
         return false;
     for (int i = -o->warmup; i < o->iterations; i++) {
         perf_progress(b->context, "%zu bytes: %d of %d", bytes, i, o->iterations);
@@ -290,13 +272,13 @@ static bool measure(bench *b, size_t bytes, perf_row *row)
         row[v].across = perf_operation_across(b->operation, b->context, (double)bytes);
         row[v].bound = bound_of(b, &row[v]);
         for (int place = 0; place < PERF_PLACES; place++)
-            if (b->sample[v][place].time && !figures_of(b, v, place, &row[v].at[place]))
+            if (b->sample[v][place].time && !figures_of(b, v, place, bytes, &row[v].at[place]))
                 return false;
         if (dist_rank(b->context) == 0)
             perf_print_row(b->operation, o, &row[v], dist_ranks(b->context));
         perf_note_row(b->sheet, b->context, b->operation, o, &row[v]);
     }
-    close_requests(b);
+    perf_bench_close_requests(b);
     return true;
 }
 
@@ -305,7 +287,7 @@ static bool is_wrong(const perf_row *row)
     return row->at[0].wrong > 0 || row->at[0].diverge > 0 || row->at[1].wrong > 0 || row->at[1].diverge > 0;
 }
 
-static int run_sizes(bench *b)
+static int run_sizes(perf_bench *b)
 {
     const perf_options *o = b->options;
     const int ranks = dist_ranks(b->context);
@@ -330,102 +312,10 @@ static int run_sizes(bench *b)
     return status;
 }
 
-/* ---- memory ---- */
-
-/* Bytes that this machine can still give; < 0: it does not say. */
-static double available_memory(void)
-{
-    char line[256];
-    double kilobytes = -1;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && kilobytes < 0 && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lf", &kilobytes) != 1)
-            kilobytes = -1;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
-static bool fits(const bench *b, double bytes)
-{
-    double neighbours = 0;
-    for (int r = 0; r < dist_ranks(b->context); r++)
-        neighbours += dist_node_of(b->context, r) == dist_node(b->context);
-    const double there = available_memory();
-    return perf_all(there < 0 || 2 * bytes * neighbours <= there);
-}
-
-static bool allocate(bench *b, size_t bytes)
-{
-    const size_t whole = bytes / 64 * 64 + 64;
-    void *memory[2] = {NULL, NULL};
-    bool good = true;
-    for (int v = 0; v < b->variants; v++)
-        for (int place = 0; place < PERF_PLACES; place++)
-            if (b->options->placed[place] && b->operation->places[place])
-                good &= (b->sample[v][place].time = calloc((size_t)b->options->iterations, sizeof(double))) !=
-                        NULL;
-    for (int i = 0; i < 2 && good; i++)
-        if (b->options->buffers == PERF_MALLOC)
-            good = (memory[i] = aligned_alloc(64, whole)) != NULL;
-        else
-            good = dist_alloc(b->context, whole, &memory[i]) == DIST_OK;
-    b->send = memory[0];
-    b->receive = memory[1];
-    return perf_all(good);
-}
-
-static void free_all(bench *b)
-{
-    close_requests(b);
-    for (int v = 0; v < b->variants; v++)
-        for (int place = 0; place < PERF_PLACES; place++)
-            free(b->sample[v][place].time);
-    if (b->options->buffers == PERF_MALLOC) {
-        free(b->send);
-        free(b->receive);
-    } else {
-        dist_free(b->context, b->send);
-        dist_free(b->context, b->receive);
-    }
-    free(b);
-}
-
-/* ---- what cannot be ---- */
-
-static bool uses_mpi(const bench *b)
-{
-    for (int v = 0; v < b->variants; v++)
-        if (b->variant[v].mpi)
-            return true;
-    return false;
-}
-
-/* A sentence where it is no use to begin; NULL otherwise. */
-static const char *hindrance(const bench *b, size_t most, char text[160])
-{
-    const perf_options *o = b->options;
-    const bool any = (o->placed[0] && b->operation->places[0]) || (o->placed[1] && b->operation->places[1]);
-    if (b->variants == 0 || !any)
-        snprintf(text, 160, "none of these algorithms, codecs and places goes with it");
-    else if (uses_mpi(b) && perf_mpi_type(o->type) == MPI_DATATYPE_NULL)
-        snprintf(text, 160, "MPI knows no %s; leave 'mpi' out of --algo", dist_type_name(o->type));
-    else if (uses_mpi(b) && most / dist_type_bytes(o->type) > INT_MAX)
-        snprintf(text, 160, "MPI counts up to 2^31 elements; leave 'mpi' out of --algo");
-    else if (o->root >= dist_ranks(b->context))
-        snprintf(text, 160, "root %d; ranks go from 0 to %d", o->root, dist_ranks(b->context) - 1);
-    else if (!fits(b, (double)most))
-        snprintf(text, 160, "two buffers of %zu bytes a rank do not fit this memory; choose a smaller -e",
-                 most);
-    else
-        return NULL;
-    return text;
-}
-
 int perf_measure_collective(dist_context *context, const perf_operation *operation,
                             const perf_options *options, perf_sheet *sheet, perf_result *result)
 {
-    bench *b = calloc(1, sizeof *b);
+    perf_bench *b = calloc(1, sizeof *b);
     char text[160];
     const int ranks = dist_ranks(context);
     const size_t most = perf_operation_bytes(
@@ -434,29 +324,30 @@ int perf_measure_collective(dist_context *context, const perf_operation *operati
     *result = (perf_result){0};
     if (!b)
         return PERF_FAILED;
-    *b = (bench){.context = context,
-                 .operation = operation,
-                 .options = options,
-                 .sheet = sheet,
-                 .result = result,
-                 .counts = perf_emulated() && dist_sites(context) > 1 &&
-                           dist_nodes(context) == dist_sites(context)};
+    *b = (perf_bench){.context = context,
+                      .operation = operation,
+                      .options = options,
+                      .sheet = sheet,
+                      .result = result,
+                      .counts = perf_emulated() && dist_sites(context) > 1 &&
+                                dist_nodes(context) == dist_sites(context)};
     find_variants(b);
-    b->counts = b->counts && uses_mpi(b) && perf_all(access("/proc/self/net/dev", R_OK) == 0);
+    b->counts = b->counts && perf_uses_mpi(b) && perf_all(access("/proc/self/net/dev", R_OK) == 0);
     result->variants = b->variants;
-    const char *trouble = hindrance(b, most, text);
+    const char *trouble = perf_hindrance(b, most, text);
     const size_t roots = operation->rooted && options->root < 0 ? (size_t)ranks : 1;
     if (trouble) {
         if (dist_rank(context) == 0)
             fprintf(stderr, "dist_perf %s: %s\n", operation->name, trouble);
     } else if (!(result->row =
                      calloc(perf_count_sizes(options) * roots * (size_t)b->variants, sizeof *result->row)) ||
-               !allocate(b, most)) {
-        fprintf(stderr, "dist_perf %s: no memory for two buffers of %zu bytes\n", operation->name, most);
+               !perf_bench_allocate(b, most)) {
+        if (!result->row)
+            fprintf(stderr, "dist_perf %s: no memory for the rows\n", operation->name);
     } else {
         status = run_sizes(b);
     }
-    free_all(b);
+    perf_bench_free(b);
     if (status != PERF_FINE && status != PERF_WRONG) {
         free(result->row);
         *result = (perf_result){0};

@@ -13,8 +13,7 @@ void perf_print_header(const dist_context *context, const perf_operation *operat
     printf("# %d iterations after %d", options->iterations, options->warmup);
     if (options->calls > 1)
         printf(", each of %d calls", options->calls);
-    printf(", memory of %s\n# %s\n", options->buffers == PERF_MALLOC ? "malloc" : "dist_alloc",
-           link->sentence);
+    printf(", memory of %s\n# %s\n", perf_buffers_names[options->buffers], link->sentence);
     printf("#%58s %39s\n", "out of place", "in place");
     printf("#%11s %12s %9s %8s %5s %10s %7s %7s %7s %10s %7s %7s %7s", "size(B)", "count", "type", "redop",
            "root", "time(us)", "algbw", "busbw", "#wrong", "time(us)", "algbw", "busbw", "#wrong");
@@ -146,6 +145,7 @@ void perf_note_row(perf_sheet *sheet, const dist_context *context, const perf_op
         perf_sheet_text(sheet, "codec", row->variant.codec);
         perf_sheet_text(sheet, "type", dist_type_name(options->type));
         perf_sheet_text(sheet, "op", reduction_of(operation, options));
+        perf_sheet_text(sheet, "memory", perf_buffers_names[options->buffers]);
         perf_sheet_number(sheet, "root", "%.0f", row->root, true);
         perf_sheet_number(sheet, "ranks", "%.0f", dist_ranks(context), true);
         perf_sheet_number(sheet, "sites", "%.0f", dist_sites(context), true);

@@ -70,7 +70,7 @@ static int start_listening(place *mine, traffic *t)
         return -1;
     }
     if (getrandom(&mine->cookie, sizeof mine->cookie, 0) != (ssize_t)sizeof mine->cookie)
-        mine->cookie = (uint64_t)(perf_now() * 1e9);
+        mine->cookie = (uint64_t)(perf_seconds() * 1e9);
     find_addresses(mine);
     mine->port = any.sin_port;
     return listener;
@@ -79,7 +79,7 @@ static int start_listening(place *mine, traffic *t)
 static bool await(int file, short events, double until)
 {
     struct pollfd one = {.fd = file, .events = events};
-    const double left = until - perf_now();
+    const double left = until - perf_seconds();
     return left > 0 && poll(&one, 1, (int)(left * 1e3) + 1) == 1;
 }
 
@@ -134,11 +134,11 @@ static int accept_greeted(int listener, uint64_t cookie, double until)
 /* Streams to the next agent and from the one before. The first one finds the address that answers. */
 static bool connect_streams(traffic *t, int listener, const place *mine, const place *next)
 {
-    const double until = perf_now() + CONNECT;
+    const double until = perf_seconds() + CONNECT;
     for (int s = 0; s < t->streams; s++) {
         int file = t->reached ? greet(next, t->reached, until) : -1;
         for (int i = 0; !t->reached && file < 0 && i < ADDRESSES && next->address[i]; i++) {
-            file = greet(next, next->address[i], perf_now() + (until - perf_now()) / 4);
+            file = greet(next, next->address[i], perf_seconds() + (until - perf_seconds()) / 4);
             t->reached = file >= 0 ? next->address[i] : 0;
         }
         if (file < 0) {
@@ -169,7 +169,7 @@ static void close_streams(traffic *t)
 static void run(traffic *t, double from, double until)
 {
     memset(t->received, 0, sizeof t->received);
-    for (double at = perf_now(); at < until; at = perf_now()) {
+    for (double at = perf_seconds(); at < until; at = perf_seconds()) {
         poll(t->socket, (nfds_t)(2 * t->streams), 10);
         for (int s = 0; s < 2 * t->streams; s++) {
             if (!t->socket[s].revents)
@@ -198,7 +198,7 @@ static bool measure(const place *all, const int *agent, int agents, int mine, in
         good = connect_streams(t, listener, &all[agent[mine]], &all[agent[(mine + 1) % agents]]);
     good = perf_all(good);
     if (good && mine >= 0) {
-        const double began = perf_now();
+        const double began = perf_seconds();
         run(t, began + WARMUP, began + WARMUP + MEASURED);
         least[0] = 0;
         for (int s = 0; s < t->streams; s++) {

@@ -48,8 +48,8 @@ MPI_Op perf_mpi_op(dist_reduction op);
 
 /* ---- check.c ---- */
 
-/* Fills the input of this rank with small whole numbers, whose sums are exact in the type. */
-void perf_fill(const perf_operation *operation, const perf_call *call);
+/* Fills the input of this rank, in memory that the host can write. */
+void perf_fill_input(const perf_operation *operation, const perf_call *call);
 
 typedef struct perf_expectation {
     int sites;

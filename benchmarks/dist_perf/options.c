@@ -109,10 +109,16 @@ static bool read_place(O)
     return o->placed[0] || o->placed[1];
 }
 
+const char *const perf_buffers_names[PERF_BUFFERS] = {"dist_alloc", "malloc", "pinned", "cuda"};
+
 static bool read_memory(O)
 {
-    o->buffers = strcmp(v, "malloc") == 0 ? PERF_MALLOC : PERF_DIST_ALLOC;
-    return o->buffers == PERF_MALLOC || strcmp(v, "dist_alloc") == 0;
+    for (int b = 0; b < PERF_BUFFERS; b++)
+        if (strcmp(v, perf_buffers_names[b]) == 0) {
+            o->buffers = (perf_buffers)b;
+            return true;
+        }
+    return false;
 }
 
 static bool read_link_rate(O)
@@ -264,7 +270,8 @@ static const struct {
     {NULL, "--codec", "LIST", "between sites, of an all-reduce by hier or auto (%s)", PERF_FLAGS_COLLECTIVE,
      read_codec},
     {NULL, "--place", "WHICH", "out, in or both: of place (both)", PERF_FLAGS_COLLECTIVE, read_place},
-    {NULL, "--memory", "KIND", "dist_alloc or malloc (dist_alloc)", PERF_FLAGS_COLLECTIVE, read_memory},
+    {NULL, "--memory", "KIND", "of vectors: dist_alloc, malloc, pinned or cuda (dist_alloc)",
+     PERF_FLAGS_COLLECTIVE, read_memory},
     {NULL, "--link-rate", "RATE",
      "goodput of the link between sites in bit/s, K, M, G decimal; off: no bound (measured with plain TCP)",
      PERF_FLAGS_BOUND, read_link_rate},

@@ -116,10 +116,10 @@ static bool agree(bool good)
 static bool ping_pong(lane *forth, lane *back, int count, double *half)
 {
     for (int i = 0; i < count; i++) {
-        const double began = perf_now();
+        const double began = perf_seconds();
         if (!move(forth) || !move(back))
             return false;
-        half[i] = (perf_now() - began) / 2;
+        half[i] = (perf_seconds() - began) / 2;
     }
     return true;
 }
@@ -196,9 +196,9 @@ static bool stream(lane **lanes, int count, round *r)
             if (!await(lanes[l], m % window))
                 return false;
             if (m == r->messages - r->counted - 1 && lanes[l]->rank == lanes[l]->to)
-                r->began = perf_now();
+                r->began = perf_seconds();
             if (m == r->messages - 1 && lanes[l]->rank == lanes[l]->to)
-                r->ended = perf_now();
+                r->ended = perf_seconds();
         }
         for (int l = 0; l < count && m + window < r->messages; l++)
             if (!post(lanes[l], m % window))

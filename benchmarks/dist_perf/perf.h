@@ -19,7 +19,9 @@ typedef struct perf_list {
     int words;
 } perf_list;
 
-typedef enum perf_buffers { PERF_DIST_ALLOC, PERF_MALLOC } perf_buffers;
+/* Where vectors are. */
+typedef enum perf_buffers { PERF_DIST_ALLOC, PERF_MALLOC, PERF_PINNED, PERF_CUDA, PERF_BUFFERS } perf_buffers;
+extern const char *const perf_buffers_names[PERF_BUFFERS];
 
 /* Over which ranks times of one iteration are taken together: the values of -a. */
 typedef enum perf_over { PERF_RANK_0, PERF_MEAN, PERF_FASTEST, PERF_SLOWEST } perf_over;
@@ -99,7 +101,7 @@ void perf_reduce(double *values, int count, MPI_Op op);
 bool perf_all(bool good);
 void perf_barrier(void);
 /* Seconds of the monotonic clock; processor time of this process. */
-double perf_now(void);
+double perf_seconds(void);
 double perf_processor_time(void);
 /* The lowest rank of each site (PERF_SITES), or of each node; `agent` has room for all ranks. Returns how many. Local. */
 int perf_agents(const dist_context *context, bool sites, int *agent);
@@ -113,6 +115,17 @@ void perf_progress(const dist_context *context, const char *format, ...)
 
 /* The first lines of every table: version, command, shape of the job. Rank 0. */
 void perf_print_job(const dist_context *context, const char *what);
+
+/* ---- memory.c ---- */
+
+/* The machine that lacks most: its rank, and on that rank what all of it ask for, and what it has left. */
+typedef struct perf_memory {
+    int rank;
+    double asked, left; /* bytes */
+} perf_memory;
+
+/* Whether each machine has what its ranks ask for, `mine` bytes this one. Collective, with MPI alone. */
+bool perf_memory_fits(double mine, perf_memory *worst);
 
 /* ---- bound.c ---- */
 
@@ -147,6 +160,11 @@ typedef struct perf_goodput {
 int perf_goodput_measure(const int *agent, int agents, int factor, int most, bool stops, perf_goodput *result,
                          char trouble[256]);
 enum { PERF_STREAMS_MOST = 64, PERF_GOODPUTS = 16 };
+
+/* ---- check.c ---- */
+
+/* Small whole numbers, which differ from rank to rank and whose sums are exact in the type. */
+void perf_fill(void *data, dist_type type, size_t count, int rank, int ranks);
 
 /* ---- commands ---- */
 

@@ -49,7 +49,7 @@ static double read_clock(clockid_t clock)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double perf_now(void)
+double perf_seconds(void)
 {
     return read_clock(CLOCK_MONOTONIC);
 }

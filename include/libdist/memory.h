@@ -37,8 +37,17 @@ DIST_API dist_memory dist_memory_of(const void *pointer);
  * and with DIST_SHM=off, it is memory like any other. Gradients in buckets are such memory already. Local, from any thread; owned by the
  * caller, who gives it back with dist_free before dist_finalize. DIST_ERR_MEMORY when there is none at all. */
 DIST_API dist_status dist_alloc(dist_context *context, size_t bytes, void **memory);
-/* Gives back what dist_alloc gave; NULL is nothing to do. No collective may be under way on it, of any rank of the node. */
+/* The same in memory of a kind, for programs that are not linked with CUDA: AUTO and HOST as dist_alloc; PINNED memory that a device
+ * reaches; CUDA: memory of a device, which becomes the calling thread's current one: that of the context where it has one already, else
+ * number (position among the ranks of this node) modulo the devices that there are. DIST_ERR_UNSUPPORTED, with the reason, without CUDA. */
+DIST_API dist_status dist_alloc_in(dist_context *context, dist_memory kind, size_t bytes, void **memory);
+/* Gives back what dist_alloc and dist_alloc_in gave; NULL is nothing to do. No collective may be under way on it, of any rank of the
+ * node. */
 DIST_API dist_status dist_free(dist_context *context, void *memory);
+
+/* Copies between any kinds of memory. Blocking: waits for the copy, and for what the default stream held before it where a device takes
+ * part. Local; for what is done now and then, not in a step. */
+DIST_API dist_status dist_copy(dist_context *context, void *to, const void *from, size_t bytes);
 
 /* DIST_OK when this process can use device memory; DIST_ERR_UNSUPPORTED, and the reason as last error, otherwise.
  * Local; creates no CUDA context. */

@@ -60,6 +60,18 @@ for tool in dist_info dist_plan; do
     [ ! -s "$work/missing" ] || complain "$tool.1 does not have: $(tr '\n' ' ' <"$work/missing")"
 done
 
+if [ -x "$bin/dist_perf" ]; then
+    for command in $("$bin/dist_perf" --help | sed -n 's/^  \([a-z-]*\)  *[A-Z].*/\1/p'); do
+        "$bin/dist_perf" "$command" --help >>"$work/helps"
+        words_of "$root/benchmarks/man/dist_perf.1" | grep -q "$command" || complain "dist_perf.1 does not have: $command"
+    done
+    flags_of <"$work/helps" >"$work/help"
+    [ "$(wc -l <"$work/help")" -ge 40 ] || complain 'dist_perf --help lists few flags'
+    words_of "$root/benchmarks/man/dist_perf.1" | flags_of >"$work/page"
+    comm -23 "$work/help" "$work/page" >"$work/missing"
+    [ ! -s "$work/missing" ] || complain "dist_perf.1 does not have: $(tr '\n' ' ' <"$work/missing")"
+fi
+
 [ $failures = 0 ] || exit 1
 [ -n "$formatter" ] || { echo 'neither mandoc nor groff is here' && exit 77; }
 echo 'man: all is well'
