@@ -22,7 +22,8 @@
 #   --seed N             of the losses that wan_link draws (default 1)
 #   --congestion NAME    TCP's congestion control between sites: cubic, bbr, ... (default: the machine's)
 #
-# run      sets up, runs the program under mpirun with DIST_SITE set to its site in each rank, cleans up, and ends
+# run      sets up, runs the program under mpirun with DIST_SITE set to its site in each rank (and WAN_EMULATED=1, by which
+#          dist_perf marks its rows), cleans up, and ends
 #          with the program's status; after S seconds (default 600) it ends the program and the status is 124.
 #          --bytes: the counters of `bytes` on stderr when the program has ended. --mpirun: more flags for mpirun.
 #          Where namespaces are not permitted it says so and runs the same ranks on this host, link not slowed.

@@ -48,7 +48,7 @@ agent() { # PID...
     # shellcheck disable=SC2016
     echo '*) echo "wan.sh: no site $site" >&2; exit 1 ;; esac'
     # shellcheck disable=SC2016
-    echo 'exec nsenter -t $pid --net --uts --ipc --mount -- env DIST_SITE=$site sh -c "$*"'
+    echo 'exec nsenter -t $pid --net --uts --ipc --mount -- env DIST_SITE=$site WAN_EMULATED=1 sh -c "$*"'
 }
 
 # tbf's burst is what passes at once after an idle moment. 256k would be a quarter of a 1 MiB message at 1 Gbit/s for

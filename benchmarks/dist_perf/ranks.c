@@ -89,7 +89,7 @@ void perf_node_names(const dist_context *context, char (*name)[64])
 
 bool perf_emulated(void)
 {
-    return getenv("DIST_WAN_EMULATED") != NULL;
+    return getenv("WAN_EMULATED") != NULL;
 }
 
 void perf_progress(const dist_context *context, const char *format, ...)

@@ -66,7 +66,7 @@ void step_print(const dist_context *context, const step_options *o, const step_r
     printf("; %g %s parameters, %d tensors and %zu buckets on rank 0; codec %s, algo %s; compute %g ms\n",
            o->params, dist_type_name(o->type), step_tensors(o, o->positions), r->buckets,
            text_or(o->codec, "none"), text_or(o->algo, "auto"), o->compute * 1e3);
-    if (getenv("DIST_WAN_EMULATED"))
+    if (perf_emulated())
         printf("# emulated\n");
     print_fit(o, r);
     printf("# %-10s %12s %12s %14s %12s\n", "", "step(ms)", "exposed(ms)", "across(B)", "utilisation");
@@ -129,7 +129,7 @@ int step_write_json(const dist_context *context, const step_options *o, const st
             "{\"version\":\"%s\",\"command\":\"step\",\"emulated\":%s,\"ranks\":%d,\"nodes\":%d,\"sites\":%d,"
             "\"params\":%.0f,\"type\":\"%s\",\"tensors\":%d,\"buckets\":%zu,\"compute_us\":%.3f,"
             "\"accumulate\":%d,\"steps\":%d",
-            dist_version(), getenv("DIST_WAN_EMULATED") ? "true" : "false", dist_ranks(context),
+            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context),
             dist_nodes(context), dist_sites(context), o->params, dist_type_name(o->type),
             step_tensors(o, o->positions), r->buckets, o->compute * 1e6, o->accumulate, o->steps);
     write_text(file, "algo", text_or(o->algo, "auto"));
@@ -162,7 +162,7 @@ int step_write_csv(const dist_context *context, const step_options *o, const ste
     for (int i = 0; i < 2; i++)
         fprintf(file, "%s,%d,%d,%d,%.0f,%s,\"%s\",\"%s\",\"%s\",\"%s\",%.3f,%.3f,%.3f,%.0f,%.5f,%.5f\n",
                 i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context),
-                getenv("DIST_WAN_EMULATED") != NULL, o->params, dist_type_name(o->type),
+                perf_emulated(), o->params, dist_type_name(o->type),
                 text_or(o->codec, "none"), text_or(o->algo, "auto"), text_or(o->mesh, ""),
                 o->positions > 1 ? r->schedule : "", o->compute * 1e3, rows[i]->step * 1e3,
                 exposed(o, rows[i]) * 1e3, rows[i]->across, utilisation(o, rows[i]),
