@@ -221,7 +221,7 @@ into() { # SITE COMMAND...
     # shellcheck disable=SC2016
     INSIDE=(nsenter -t "$INIT" "${USERNS[@]}" --mount --pid --
         nsenter -t "${SITE_PIDS[site]}" --net --uts --ipc --mount -- "${DIE[@]}"
-        env DIST_SITE="site$site" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@")
+        env DIST_SITE="site$site" WAN_EMULATED=1 sh -c 'cd "$0" && exec "$@"' "$PWD" "$@")
 }
 in_site() { # SITE COMMAND...
     into "$@"
