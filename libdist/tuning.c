@@ -38,7 +38,12 @@ dist_status dist_tuning_create(const dist_context *context, dist_tuning **tuning
     if (tcp)
         (*tuning)->streams = dist_wire_tcp_streams(tcp);
     keep_links(*tuning, t->link ? t->link : t->probed);
-    return DIST_OK;
+    const dist_status status = context->tuning ? dist_tuning_copy_rows(*tuning, context->tuning) : DIST_OK;
+    if (status < 0) {
+        dist_tuning_free(*tuning);
+        *tuning = NULL;
+    }
+    return status;
 }
 
 dist_status dist_tuning_add(dist_tuning *tuning, const char *collective, const char *codec, uint64_t from,

@@ -156,6 +156,14 @@ static int run_in(dist_context *context, const perf_command *command, const perf
     return status;
 }
 
+/* A tuning file that is there already is added to: it must be of this cluster. */
+static bool adds_to_file(const perf_options *options)
+{
+    int there = options->tuning && access(options->tuning, F_OK) == 0;
+    MPI_Bcast(&there, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    return there;
+}
+
 static int run(const perf_command *command, int argc, char **argv)
 {
     dist_context_options start = DIST_CONTEXT_OPTIONS_INIT;
@@ -173,6 +181,8 @@ static int run(const perf_command *command, int argc, char **argv)
         return status;
     }
     start.timeout = options.timeout;
+    if (adds_to_file(&options))
+        start.tuning = options.tuning;
     const dist_status opened = dist_init_mpi(&context, MPI_COMM_WORLD, &start);
     if (opened < 0) {
         fprintf(stderr, "dist_perf: %s\n", dist_last_error());

@@ -41,15 +41,15 @@ extern "C" {
 
 typedef struct dist_tuning dist_tuning;
 
-/* A tuning without choices. It holds the cluster of the context, and what its start found: the wire between sites, its streams,
- * and the links (those of dist_links_measure, where that was called). Local; the context may end before the tuning. On error
- * *tuning is NULL. */
+/* A tuning of the context's cluster, with the choices of the file that it was started with, if any, and what its start found: the wire
+ * between sites, its streams, and the links (those of dist_links_measure, where that was called). Local; the context may end before the
+ * tuning. On error *tuning is NULL. */
 DIST_API dist_status dist_tuning_create(const dist_context *context, dist_tuning **tuning);
 
 /* Adds a row: `algo` for this collective ("all-reduce", ...) with this codec ("none", "int8", ...) and sizes from `from` to `to`
  * bytes, both included; UINT64_MAX: without end. Sizes are counted as nccl-tests do: count elements for all-reduce and broadcast,
  * ranks * count for the others. `algo` is one of collective.h but auto; with a codec, hier. Where rows overlap, the later one
- * counts. A row that does not fit a call (a device collective inside a site is NCCL's) leaves it to the prediction. Local.
+ * counts; an earlier one goes, or keeps the sizes that are left to it. A row that does not fit a call (a device collective inside a site is NCCL's) leaves it to the prediction. Local.
  * DIST_ERR_ARGUMENT, with nothing added, for unknown words, for from > to, and for send-recv, which has one way. */
 DIST_API dist_status dist_tuning_add(dist_tuning *tuning, const char *collective, const char *codec,
                                      uint64_t from, uint64_t to, const char *algo);

@@ -69,6 +69,25 @@ static dist_status check_row(const dist_tuning_row *row, const dist_codec *codec
     return DIST_OK;
 }
 
+/* The later row counts: what an earlier one says of the same sizes goes, unless it goes on at both ends. */
+static void give_way(dist_tuning *tuning, const dist_tuning_row *row)
+{
+    size_t kept = 0;
+    for (size_t r = 0; r < tuning->rows; r++) {
+        dist_tuning_row old = tuning->row[r];
+        if (old.kind == row->kind && strcmp(old.codec, row->codec) == 0) {
+            if (old.from >= row->from && old.to <= row->to)
+                continue;
+            if (old.from >= row->from && old.from <= row->to)
+                old.from = row->to + 1;
+            else if (old.to >= row->from && old.to <= row->to)
+                old.to = row->from - 1;
+        }
+        tuning->row[kept++] = old;
+    }
+    tuning->rows = kept;
+}
+
 dist_status dist_tuning_add_row(dist_tuning *tuning, const char *collective, const char *codec, uint64_t from,
                                 uint64_t to, const char *algo)
 {
@@ -81,7 +100,19 @@ dist_status dist_tuning_add_row(dist_tuning *tuning, const char *collective, con
     snprintf(row.codec, sizeof row.codec, "%s", parsed.kind == DIST_CODEC_NONE ? "none" : parsed.text);
     if (!dist_grow(&tuning->row, &tuning->row_room, tuning->rows + 1, sizeof row))
         return dist_fail(DIST_ERR_MEMORY, "no memory for %zu choices", tuning->rows + 1);
+    give_way(tuning, &row);
     tuning->row[tuning->rows++] = row;
+    return DIST_OK;
+}
+
+dist_status dist_tuning_copy_rows(dist_tuning *tuning, const dist_tuning *from)
+{
+    if (from->rows == 0)
+        return DIST_OK;
+    if (!dist_grow(&tuning->row, &tuning->row_room, from->rows, sizeof *tuning->row))
+        return dist_fail(DIST_ERR_MEMORY, "no memory for %zu choices", from->rows);
+    memcpy(tuning->row, from->row, from->rows * sizeof *from->row);
+    tuning->rows = from->rows;
     return DIST_OK;
 }
 

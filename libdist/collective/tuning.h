@@ -38,6 +38,8 @@ void dist_tuning_free(dist_tuning *tuning);
 /* As the public calls of nearly these names; DIST_ERR_ARGUMENT. */
 dist_status dist_tuning_add_row(dist_tuning *tuning, const char *collective, const char *codec, uint64_t from,
                                 uint64_t to, const char *algo);
+/* Into one that has none. */
+dist_status dist_tuning_copy_rows(dist_tuning *tuning, const dist_tuning *from);
 dist_status dist_tuning_put_streams(dist_tuning *tuning, int streams);
 dist_status dist_tuning_put_link(dist_tuning *tuning, int from, int to, const dist_link *link);
 

@@ -287,13 +287,42 @@ static void test_made_by_hand(void **state)
     assert_int_equal(dist_tuning_write(tuning, "/nowhere/at/all", NULL), DIST_ERR_IO);
     assert_non_null(strstr(dist_last_error(), "/nowhere/at/all"));
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(dist_tuning_add(tuning, "all-gather", "none", 0, (uint64_t)i, "mpi"), DIST_OK);
+        assert_int_equal(dist_tuning_add(tuning, "all-gather", "none", (uint64_t)i, (uint64_t)i, "mpi"),
+                         DIST_OK);
     assert_int_equal(tuning->rows, 1000);
+    dist_tuning *copy;
+    assert_int_equal(dist_tuning_new(&copy, cluster), DIST_OK);
+    assert_int_equal(dist_tuning_copy_rows(copy, tuning), DIST_OK);
+    assert_int_equal(copy->rows, 1000);
+    dist_tuning_destroy(copy);
     dist_tuning_destroy(tuning);
     dist_tuning_destroy(NULL);
     assert_int_equal(dist_tuning_create(NULL, NULL), DIST_ERR_ARGUMENT);
     assert_int_equal(dist_tuning_create(NULL, &tuning), DIST_ERR_ARGUMENT);
     assert_null(tuning);
+}
+
+/* A later row takes the sizes that it names from earlier ones of the same collective and codec. */
+static void test_later_rows(void **state)
+{
+    (void)state;
+    dist_tuning *tuning;
+    assert_int_equal(dist_tuning_new(&tuning, cluster), DIST_OK);
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "none", 0, UINT64_MAX, "ring"), DIST_OK);
+    assert_int_equal(dist_tuning_add(tuning, "all-gather", "none", 0, UINT64_MAX, "ring"), DIST_OK);
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "int8", 0, UINT64_MAX, "hier"), DIST_OK);
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "none", 0, 999, "doubling"), DIST_OK);
+    assert_int_equal(tuning->rows, 4);
+    assert_true(tuning->row[0].from == 1000 && tuning->row[0].to == UINT64_MAX);
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "none", 500, 2000, "halving"), DIST_OK);
+    assert_int_equal(tuning->rows, 5);
+    assert_true(tuning->row[0].from == 2001);
+    assert_true(tuning->row[3].from == 0 && tuning->row[3].to == 499);
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "none", 3000, 4000, "mpi"), DIST_OK);
+    assert_true(tuning->row[0].from == 2001 && tuning->row[0].to == UINT64_MAX); /* it goes on at both ends */
+    assert_int_equal(dist_tuning_add(tuning, "all-reduce", "none", 0, UINT64_MAX, "hier"), DIST_OK);
+    assert_int_equal(tuning->rows, 3);
+    dist_tuning_destroy(tuning);
 }
 
 static dist_spec spec_of(const dist_tuning *tuning, dist_collective_kind kind, uint64_t count)
@@ -402,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_lines_that_are_refused),
         cmocka_unit_test(test_sizes_of_files),
         cmocka_unit_test(test_made_by_hand),
+        cmocka_unit_test(test_later_rows),
         cmocka_unit_test(test_auto_takes_rows),
         cmocka_unit_test(test_rows_that_do_not_fit),
         cmocka_unit_test(test_table),
