@@ -59,6 +59,12 @@ awk '/"algo"/ { match($0, /"wan_bytes":[0-9]+/); seen[substr($0, RSTART, RLENGTH
      END { for (s in seen) d++; exit !(d == 2) }' "$work/json" || problem "auto takes the ring by itself: $(cat "$work/json")"
 DIST_TUNING=$work/tuning perf 2 2 all-reduce -b 64K -e 64K # of another cluster
 grep -q 'cluster' "$work/table" || problem "another cluster: $(cat "$work/table")"
+# what is there already is kept, and not of another cluster
+perf 0 4 streams --max-streams 1 --tuning "$work/tuning"
+{ grep -q '^all-reduce none 0 max ring' "$work/tuning" && grep -q '^streams 1$' "$work/tuning"; } || problem "tuning: $(cat "$work/tuning")"
+cp "$work/tuning" "$work/before"
+perf 2 2 streams --max-streams 1 --tuning "$work/tuning"
+cmp "$work/before" "$work/tuning" || problem 'the tuning file of another cluster was touched'
 
 for flags in 'latency --pair 0-9' 'latency --pair 0-0' 'latency --via pigeon' 'bandwidth --window 0' 'matrix --level planet' \
     'matrix --slow 1' 'streams --max-streams 65' 'compare --tuning /nowhere/at/all' 'latency -b 2 -e 1' 'matrix -J' 'matrix --algo x' nothing; do
