@@ -1,4 +1,4 @@
-/* From the arguments of a collective to a task; calls made before are known again by their words and addresses. */
+/* From the arguments of a collective to a task. */
 #include "call.h"
 
 #include <stdlib.h>
@@ -8,14 +8,12 @@
 #include "devices.h"
 #include "plan/stage.h"
 
-#define VARIANTS_MOST 64 /* of a send-recv: partners that it has had, kept for the next time */
-
-static bool sends(const dist_call *c)
+bool dist_call_sends(const dist_call *c)
 {
     return c->kind == DIST_SEND_RECV ? c->to >= 0 : c->send && c->send != DIST_IN_PLACE;
 }
 
-static bool receives(const dist_call *c)
+bool dist_call_receives(const dist_call *c)
 {
     return c->kind != DIST_SEND_RECV || c->from >= 0;
 }
@@ -50,12 +48,12 @@ static dist_status check_partners(const dist_call *c, int rank, int ranks)
     if (c->count == 0)
         return DIST_OK;
     DIST_TRY(check_size(c, 1));
-    if ((sends(c) && c->send == DIST_IN_PLACE) || c->receive == DIST_IN_PLACE)
+    if ((dist_call_sends(c) && c->send == DIST_IN_PLACE) || c->receive == DIST_IN_PLACE)
         return dist_fail(DIST_ERR_ARGUMENT,
                          "%s: DIST_IN_PLACE; what is sent and what comes need memory of their own", c->name);
-    if ((sends(c) && !c->send) || (receives(c) && !c->receive))
+    if ((dist_call_sends(c) && !c->send) || (dist_call_receives(c) && !c->receive))
         return dist_fail(DIST_ERR_ARGUMENT, "%s: a buffer of %zu elements is NULL", c->name, c->count);
-    if (sends(c) && receives(c))
+    if (dist_call_sends(c) && dist_call_receives(c))
         return check_overlap(c, bytes, bytes, "what is sent and what comes need memory of their own");
     return DIST_OK;
 }
@@ -99,16 +97,16 @@ static dist_status check(dist_context *context, const dist_call *c)
 /* Device memory takes the device into use. */
 static dist_status find_memory(dist_context *context, const dist_call *c, dist_spec *spec)
 {
-    const void *const out = receives(c) ? c->receive : sends(c) ? c->send : NULL;
+    const void *const out = dist_call_receives(c) ? c->receive : dist_call_sends(c) ? c->send : NULL;
     const dist_location receive = dist_locate(context, out),
-                        send = sends(c) ? dist_locate(context, c->send) : receive;
+                        send = dist_call_sends(c) ? dist_locate(context, c->send) : receive;
     const bool device = receive.memory == DIST_MEMORY_CUDA && c->count > 0;
     if ((send.memory == DIST_MEMORY_CUDA) != (receive.memory == DIST_MEMORY_CUDA) && c->count > 0)
         return dist_fail(
             DIST_ERR_ARGUMENT,
             "%s: send is %s memory and receive is %s memory; both must be on the device, or none", c->name,
             dist_memory_name(send.memory), dist_memory_name(receive.memory));
-    if (!device && c->options && c->options->stream)
+    if (!device && out && c->options && c->options->stream)
         return dist_fail(DIST_ERR_ARGUMENT, "%s: a stream was given, but the buffers are in host memory",
                          c->name);
     if (!device)
@@ -119,7 +117,7 @@ static dist_status find_memory(dist_context *context, const dist_call *c, dist_s
 }
 
 /* Codecs are lossy, so a plain collective uses one only where the call itself names it. */
-static dist_status spec_of(dist_context *context, const dist_call *c, dist_spec *spec)
+dist_status dist_call_spec(dist_context *context, const dist_call *c, dist_spec *spec)
 {
     const char *codec = c->options && c->options->codec ? c->options->codec : "none";
     DIST_TRY(check(context, c));
@@ -136,8 +134,7 @@ static dist_status spec_of(dist_context *context, const dist_call *c, dist_spec 
     return dist_choose(spec);
 }
 
-/* Addresses of the plan's USER buffers, in their order. */
-static void users_of(const dist_call *c, const dist_spec *spec, void *user[2])
+void dist_call_users(const dist_call *c, const dist_spec *spec, void *user[2])
 {
     uint64_t before = spec->count * dist_type_bytes(spec->type) * (uint64_t)spec->rank;
     user[0] = spec->in_place || spec->kind == DIST_BROADCAST ? c->receive : (void *)(uintptr_t)c->send;
@@ -154,9 +151,8 @@ static void reserve_tags(dist_plan *plan, const dist_spec *spec)
         plan->sequences = most;
 }
 
-/* `beside`: a task whose tags it takes, without asking any rank; NULL: all ranks compare what they prepare. */
-static dist_status make_task(dist_context *context, const dist_spec *spec, void *user[2],
-                             const dist_task *beside, dist_task **task)
+dist_status dist_call_task(dist_context *context, const dist_spec *spec, void *user[2],
+                           const dist_task *beside, dist_task **task)
 {
     dist_plan *plan;
     DIST_TRY(dist_engine_status(context->engine));
@@ -178,225 +174,7 @@ dist_status dist_call_prepare(dist_context *context, const dist_call *c, dist_ta
 {
     dist_spec spec;
     void *user[2];
-    DIST_TRY(spec_of(context, c, &spec));
-    users_of(c, &spec, user);
-    return make_task(context, &spec, user, NULL, task);
-}
-
-/* What a call without a request was, so that the same call again is known by its words and addresses.
- *
- * All ranks have the same list, because each of them has to know when the others make a new plan. Partners of a send-recv are a rank's
- * own affair: those that it has had with the same count and type are variants of one entry, and share its tags. */
-struct dist_cached {
-    dist_spec spec;
-    dist_task *task;
-    dist_call call;
-    char algo[32], codec[80]; /* the words of call.options; "" when it had none */
-    dist_cached *next;        /* of the first variant: the next entry */
-    dist_cached *variant;     /* the one used before it */
-};
-
-static bool same_word(const char *kept, const char *given)
-{
-    return strcmp(kept, given ? given : "") == 0;
-}
-
-static bool same_call(const dist_cached *entry, const dist_call *c)
-{
-    const dist_call *kept = &entry->call;
-    return kept->kind == c->kind && kept->receive == c->receive && kept->send == c->send &&
-           kept->count == c->count && kept->type == c->type && kept->reduction == c->reduction &&
-           kept->root == c->root && kept->to == c->to && kept->from == c->from &&
-           same_word(entry->algo, c->options ? c->options->algo : NULL) &&
-           same_word(entry->codec, c->options ? c->options->codec : NULL);
-}
-
-/* Whether a rank's partners, and the memory in which a send-recv has its buffers, are the same. */
-static bool same_variant(const dist_spec *a, const dist_spec *b)
-{
-    return a->to == b->to && a->from == b->from && a->device == b->device;
-}
-
-static bool same_spec(const dist_spec *a, const dist_spec *b)
-{
-    return a->kind == b->kind && a->count == b->count && a->type == b->type && a->reduction == b->reduction &&
-           a->root == b->root && a->in_place == b->in_place &&
-           (a->kind == DIST_SEND_RECV || a->device == b->device) && a->algo.kind == b->algo.kind &&
-           a->algo.shots == b->algo.shots && strcmp(a->codec.text, b->codec.text) == 0;
-}
-
-static void remember(dist_cached *entry, const dist_call *c)
-{
-    entry->call = *c;
-    entry->call.options = NULL;
-    snprintf(entry->algo, sizeof entry->algo, "%s", c->options && c->options->algo ? c->options->algo : "");
-    snprintf(entry->codec, sizeof entry->codec, "%s",
-             c->options && c->options->codec ? c->options->codec : "");
-}
-
-/* Takes the entry that does what `spec` asks out of the cache (*found), or else, when it is full, the one
- * that was not used for longest. The order is the same on all ranks because calls are. */
-static dist_cached *take_cached(dist_context *context, const dist_spec *spec, bool *found)
-{
-    int length = 0;
-    dist_cached **last = NULL;
-    for (dist_cached **link = &context->cache; *link; link = &(*link)->next, length++) {
-        last = link;
-        if (same_spec(&(*link)->spec, spec)) {
-            dist_cached *entry = *link;
-            *link = entry->next;
-            *found = true;
-            return entry;
-        }
-    }
-    *found = false;
-    if (length < DIST_CACHE_MOST)
-        return NULL;
-    dist_cached *oldest = *last;
-    *last = NULL;
-    return oldest;
-}
-
-static dist_status make_cached(dist_context *context, const dist_spec *spec, void *user[2],
-                               const dist_task *beside, dist_cached **out)
-{
-    dist_cached *entry = calloc(1, sizeof *entry);
-    if (!entry)
-        return dist_fail(DIST_ERR_MEMORY, "no memory for a collective");
-    entry->spec = *spec;
-    dist_status status = make_task(context, spec, user, beside, &entry->task);
-    if (status < 0) {
-        free(entry);
-        return status;
-    }
-    *out = entry;
-    return DIST_OK;
-}
-
-static dist_status free_cached(dist_cached *entry)
-{
-    dist_status status = DIST_OK;
-    for (dist_cached *before; entry; entry = before) {
-        before = entry->variant;
-        const dist_status ended = dist_task_destroy(entry->task);
-        status = status < 0 ? status : ended;
-        free(entry);
-    }
-    return status;
-}
-
-void dist_context_forget(dist_context *context)
-{
-    while (context->cache) {
-        dist_cached *entry = context->cache;
-        context->cache = entry->next;
-        free_cached(entry);
-    }
-}
-
-/* Device memory is ready when what is queued on the stream is done. */
-static dist_status run_behind(dist_task *task, const dist_call *c)
-{
-    if (dist_task_has_device(task))
-        DIST_TRY(dist_task_follow(task, c->options ? c->options->stream : NULL));
-    return dist_task_run(task);
-}
-
-/* Puts the variant at *at in front of those of the entry at *link. */
-static dist_cached *use_variant(dist_cached **link, dist_cached **at)
-{
-    dist_cached *const first = *link, *const used = *at;
-    if (used != first) {
-        *at = used->variant;
-        used->variant = first;
-        used->next = first->next;
-        *link = used;
-    }
-    return used;
-}
-
-/* Those used least go: no other rank minds. */
-static dist_status keep_few(dist_cached *entry)
-{
-    for (int n = 1; n < VARIANTS_MOST && entry; n++)
-        entry = entry->variant;
-    if (!entry || !entry->variant)
-        return DIST_OK;
-    dist_cached *const rest = entry->variant;
-    entry->variant = NULL;
-    return free_cached(rest);
-}
-
-/* The entry in front of the cache has other partners, or had these among others. */
-static dist_status change_partners(dist_context *context, const dist_spec *spec, void *user[2], bool *found)
-{
-    dist_cached **at = &context->cache, *made = NULL;
-    while (*at && !same_variant(&(*at)->spec, spec))
-        at = &(*at)->variant;
-    *found = *at != NULL;
-    if (*found) {
-        use_variant(&context->cache, at);
-        return DIST_OK;
-    }
-    DIST_TRY(make_cached(context, spec, user, context->cache->task, &made));
-    made->variant = context->cache;
-    made->next = context->cache->next;
-    context->cache = made;
-    return keep_few(made);
-}
-
-/* A call that was not made before in exactly this way: another plan, or the same on other memory. */
-static dist_status run_new(dist_context *context, const dist_call *c)
-{
-    dist_spec spec;
-    void *user[2];
-    bool found;
-    DIST_TRY(spec_of(context, c, &spec));
-    users_of(c, &spec, user);
-    dist_cached *entry = take_cached(context, &spec, &found);
-    if (entry && !found)
-        DIST_TRY(free_cached(entry));
-    if (!found)
-        DIST_TRY(make_cached(context, &spec, user, NULL, &entry));
-    entry->next = context->cache;
-    context->cache = entry;
-    if (found && spec.kind == DIST_SEND_RECV)
-        DIST_TRY(change_partners(context, &spec, user, &found));
-    entry = context->cache;
-    remember(entry, c);
-    if (found) {
-        dist_status status = dist_task_bind(entry->task, user);
-        if (status < 0) {
-            entry->call.count = SIZE_MAX; /* bound to nothing: no call is the same */
-            return status;
-        }
-    }
-    return run_behind(entry->task, c);
-}
-
-/* Memory that was freed may have come back elsewhere at the same address. */
-static bool same_memory(const dist_context *context, const dist_cached *entry, const dist_call *c)
-{
-    if (!context->cuda || c->count == 0)
-        return true;
-    const bool device = entry->spec.device;
-    return (!receives(c) || (dist_locate(context, c->receive).memory == DIST_MEMORY_CUDA) == device) &&
-           (!sends(c) || (dist_locate(context, c->send).memory == DIST_MEMORY_CUDA) == device);
-}
-
-dist_status dist_call_run(dist_context *context, const dist_call *c)
-{
-    for (dist_cached **link = &context->cache; *link; link = &(*link)->next)
-        for (dist_cached **at = link; *at; at = &(*at)->variant) {
-            if (!same_call(*at, c))
-                continue;
-            if (!same_memory(context, *at, c))
-                return run_new(context, c);
-            dist_cached *const entry = use_variant(link, at);
-            *link = entry->next; /* to the front: the most recently used */
-            entry->next = context->cache;
-            context->cache = entry;
-            return run_behind(entry->task, c);
-        }
-    return run_new(context, c);
+    DIST_TRY(dist_call_spec(context, c, &spec));
+    dist_call_users(c, &spec, user);
+    return dist_call_task(context, &spec, user, NULL, task);
 }

@@ -14,7 +14,7 @@
 #include "topology/topology.h"
 #include "wire/wire.h"
 
-/* Collectives called without a request, the most recently used first (call.c). */
+/* Collectives called without a request, the most recently used first (call_cache.c). */
 #define DIST_CACHE_MOST 64
 typedef struct dist_cached dist_cached;
 

@@ -109,7 +109,7 @@ DIST_API dist_status dist_counters_get(dist_context *context, dist_counters *cou
  * be NULL for the options (then: as dist_init would find them now). */
 DIST_API dist_status dist_options_print(const dist_context *context, FILE *file);
 DIST_API dist_status dist_topology_print(const dist_context *context, FILE *file);
-/* Prints the predicted time of every all-reduce algorithm over sizes, and which one `auto` takes. */
+/* Prints the predicted time of every algorithm of all-reduce and all-to-all over sizes, and which one `auto` takes. */
 DIST_API dist_status dist_algorithms_print(const dist_context *context, FILE *file);
 /* Prints what this process runs on: the MPI library and the thread level that it grants, the instruction sets that codecs
  * and sums were built for and which of them are taken, and the NUMA nodes that it may run on. Not collective; takes some

@@ -133,6 +133,63 @@ static void others(dist_context *context)
     free(found);
 }
 
+/* What only passes from rank to rank, in place and not, by each algorithm; send-recv also from the device's memory to the host's. */
+static void exchanges(dist_context *context, const char *algo, size_t count)
+{
+    const size_t all = count * (size_t)ranks, bytes = all * sizeof(int32_t);
+    const int next = (rank + 1) % ranks, before = (rank + ranks - 1) % ranks;
+    int32_t *own = malloc(bytes), *found = malloc(bytes);
+    dist_collective_options options = DIST_COLLECTIVE_OPTIONS_INIT;
+    options.algo = algo;
+    for (size_t i = 0; i < all; i++)
+        own[i] = (int32_t)((size_t)rank * 1000000 + i);
+    int32_t *const send = device_new(cuda, own, bytes), *const receive = device_new(cuda, NULL, bytes);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        int32_t *const out = in_place ? send : receive;
+        assert_dist(
+            dist_all_to_all(context, in_place ? DIST_IN_PLACE : send, out, count, DIST_INT32, &options));
+        device_get(cuda, found, out, bytes);
+        for (size_t i = 0; i < all; i++)
+            assert_int_equal(found[i], i / count * 1000000 + (size_t)rank * count + i % count);
+    }
+    assert_cuda(cuda->copy(send, own, bytes, NULL));
+    assert_cuda(cuda->synchronize(NULL));
+    assert_dist(dist_send_recv(context, send, next, receive, before, all, DIST_INT32, NULL));
+    device_get(cuda, found, receive, bytes);
+    for (size_t i = 0; i < all; i++)
+        assert_int_equal(found[i], (size_t)before * 1000000 + i);
+    if (ranks > 1) { /* from the device of rank 0 to the host of rank 1; all others have nobody */
+        memset(found, 0, bytes);
+        assert_dist(dist_send_recv(context, rank == 0 ? send : NULL, rank == 0 ? 1 : -1,
+                                   rank == 1 ? found : NULL, rank == 1 ? 0 : -1, all, DIST_INT32, NULL));
+        for (size_t i = 0; rank == 1 && i < all; i++)
+            assert_int_equal(found[i], i);
+    }
+    cuda->release(send);
+    cuda->release(receive);
+    free(own);
+    free(found);
+}
+
+static void test_exchanges(void **state)
+{
+    static const char *const algorithms[] = {"ring", "hier", "mpi"};
+    (void)state;
+    for (int kind = DEVICE_SHARED; kind <= DEVICE_NCCL; kind++)
+        for (int sites = 1; sites <= 2 && sites <= ranks; sites++) {
+            if (!device_set((device_kind)kind))
+                continue;
+            dist_context *context =
+                harness_context(sites, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+            assert_non_null(context);
+            for (size_t a = 0; a < sizeof algorithms / sizeof *algorithms; a++) {
+                exchanges(context, algorithms[a], 1);
+                exchanges(context, algorithms[a], 40009 + a);
+            }
+            assert_dist(dist_finalize(context));
+        }
+}
+
 static void test_other_collectives(void **state)
 {
     (void)state;
@@ -279,11 +336,14 @@ static void test_second_device(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_algorithms),          cmocka_unit_test(test_codecs),
-        cmocka_unit_test(test_other_collectives),   cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_memory_that_changes), cmocka_unit_test(test_switched_off_in_a_file),
-        cmocka_unit_test(test_second_device)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_algorithms),
+                                       cmocka_unit_test(test_codecs),
+                                       cmocka_unit_test(test_other_collectives),
+                                       cmocka_unit_test(test_nan),
+                                       cmocka_unit_test(test_exchanges),
+                                       cmocka_unit_test(test_memory_that_changes),
+                                       cmocka_unit_test(test_switched_off_in_a_file),
+                                       cmocka_unit_test(test_second_device)};
     setenv("DIST_SHM", "off", 1); /* what is compared adds up in the same order, by the same plans */
     device_set(DEVICE_SHARED);
     if (!(cuda = device_table()))

@@ -84,7 +84,7 @@ static void all_to_all(dist_context *context, const char *algo, dist_type type, 
 
 static void every_all_to_all(int sites, const char *progress)
 {
-    static const size_t counts[] = {0, 1, 7, 1009, 50003};
+    static const size_t counts[] = {0, 1, 1009, 30011};
     dist_context *context = context_of(sites, progress);
     for (size_t a = 0; a < sizeof algorithms / sizeof *algorithms; a++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
@@ -94,7 +94,7 @@ static void every_all_to_all(int sites, const char *progress)
         }
     for (size_t a = 0; a < sizeof algorithms / sizeof *algorithms;
          a++) /* in place or not is a rank's own affair */
-        all_to_all(context, algorithms[a], DIST_INT32, 30011 + a, rank % 2, (int)a);
+        all_to_all(context, algorithms[a], DIST_INT32, 20021 + a, rank % 2, (int)a);
     for (int type = 0; type < DIST_TYPES; type++)
         all_to_all(context, "auto", (dist_type)type, 333, type % 2, type);
     assert_dist(dist_finalize(context));
@@ -103,9 +103,8 @@ static void every_all_to_all(int sites, const char *progress)
 static void test_all_to_all(void **state)
 {
     (void)state;
-    every_all_to_all(1, "thread");
+    every_all_to_all(1, "inline");
     every_all_to_all(2, "thread");
-    every_all_to_all(2, "inline");
     every_all_to_all(4, "inline");
 }
 
@@ -121,8 +120,8 @@ static void test_large(void **state)
     unsetenv("DIST_CHUNK");
     assert_non_null(context);
     for (int in_place = 0; in_place < 2; in_place++) {
-        all_to_all(context, "ring", DIST_FLOAT32, 700001, in_place, 1);
-        all_to_all(context, "hier", DIST_FLOAT32, 700001, in_place, 2);
+        all_to_all(context, "ring", DIST_FLOAT32, 200003, in_place, 1);
+        all_to_all(context, "hier", DIST_FLOAT32, 200003, in_place, 2);
     }
     assert_dist(dist_finalize(context));
 }
@@ -160,10 +159,10 @@ static void message(dist_context *context, int a, int b, size_t count, int round
 
 static void every_send_recv(int sites, const char *progress)
 {
-    static const size_t counts[] = {0, 1, 200, 5001, 400009};
+    static const size_t counts[] = {0, 1, 200, 150001};
     dist_context *context = context_of(sites, progress);
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-        for (int round = 0; round < 3; round++)
+        for (int round = 0; round < 2; round++)
             for (int distance = 0; distance < ranks; distance++)
                 shift(context, distance, (dist_type)((c + (size_t)distance) % DIST_TYPES), counts[c], round);
         for (int a = 0; a < ranks; a++)
@@ -187,9 +186,8 @@ static void every_send_recv(int sites, const char *progress)
 static void test_send_recv(void **state)
 {
     (void)state;
-    every_send_recv(1, "thread");
+    every_send_recv(1, "inline");
     every_send_recv(2, "thread");
-    every_send_recv(2, "inline");
     every_send_recv(4, "inline");
 }
 
@@ -368,30 +366,12 @@ static void test_mismatch(void **state)
     assert_dist(dist_finalize(context));
 }
 
-/* With a count that is known, ranks do not ask: a partner that does not come is a timeout that says for whom. */
-static void test_absent(void **state)
-{
-    (void)state;
-    float a[16] = {0}, b[16];
-    dist_context_options options = DIST_CONTEXT_OPTIONS_INIT;
-    if (ranks < 2)
-        return;
-    options.timeout = 1;
-    dist_context *context = harness_context(1, 0, options);
-    assert_non_null(context);
-    message(context, 0, 1, 4, 1);
-    if (rank == 0)
-        refused(dist_send_recv(context, a, -1, b, 1, 4, DIST_INT32, NULL), DIST_ERR_TIMEOUT, "from rank 1");
-    MPI_Barrier(MPI_COMM_WORLD);
-    dist_finalize(context);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_to_all), cmocka_unit_test(test_large),    cmocka_unit_test(test_send_recv),
         cmocka_unit_test(test_cache),      cmocka_unit_test(test_requests), cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_bad_input),  cmocka_unit_test(test_mismatch), cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_bad_input),  cmocka_unit_test(test_mismatch),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof *tests, &rank, &ranks);
 }

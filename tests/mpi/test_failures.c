@@ -164,6 +164,23 @@ static dist_pipeline *open_pipeline(dist_context *context, int *fails)
     return pipeline;
 }
 
+/* Partners of a send-recv whose count is known are not asked about: one that does not come is waited for, and named. */
+static int partner_that_does_not_come(void)
+{
+    float data[2] = {1, 2};
+    dist_context *context = open_context();
+    if (!context || dist_send_recv(context, data, (rank + 1) % ranks, data + 1, (rank + ranks - 1) % ranks, 1,
+                                   DIST_FLOAT32, NULL) != DIST_OK)
+        return 1;
+    if (rank != 1)
+        return 0; /* rank 2 does not send */
+    const double began = MPI_Wtime();
+    const int failed = expect_timeout(dist_send_recv(context, NULL, -1, data, 2, 1, DIST_FLOAT32, NULL),
+                                      began, "RECV receive[0+4] from rank 2");
+    dist_finalize(context);
+    return failed;
+}
+
 /* Each rank says at which op of the schedule it waits, and for whom. */
 static int rank_that_leaves_a_pipeline(void)
 {
@@ -215,9 +232,13 @@ static int rank_that_dies(void)
 }
 
 static const failing_case cases[] = {
-    {"stays-away", rank_that_stays_away},  {"never-prepares", rank_that_never_prepares},
-    {"elsewhere", rank_that_is_elsewhere}, {"leaves-a-pipeline", rank_that_leaves_a_pipeline},
-    {"failing-stage", stage_that_fails},   {"dies", rank_that_dies},
+    {"stays-away", rank_that_stays_away},
+    {"never-prepares", rank_that_never_prepares},
+    {"absent-partner", partner_that_does_not_come},
+    {"elsewhere", rank_that_is_elsewhere},
+    {"leaves-a-pipeline", rank_that_leaves_a_pipeline},
+    {"failing-stage", stage_that_fails},
+    {"dies", rank_that_dies},
 };
 
 int main(int argc, char **argv)

@@ -29,7 +29,7 @@ expect() {
         failed=1
     fi
 }
-for case in stays-away never-prepares elsewhere leaves-a-pipeline failing-stage; do
+for case in stays-away never-prepares absent-partner elsewhere leaves-a-pipeline failing-stage; do
     expect failures $case
 done
 for case in copy-fails kernel-fails stream-stands stays-away nccl-breaks nccl-stands no-device; do

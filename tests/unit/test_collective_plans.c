@@ -83,6 +83,9 @@ static void visit_others(const char *cluster, int n)
     prove_sizes("reduce-scatter", cluster, count, 3);
     prove_sizes("all-gather", cluster, count, 3);
     prove_sizes("broadcast", cluster, count, 3);
+    prove(request_of("send-recv", NULL, cluster, 509));
+    for (size_t a = 0; a < sizeof algorithms / sizeof *algorithms && n % 4 == 1; a++)
+        prove(request_of("all-to-all", algorithms[a], cluster, 509));
     if (n <= 5) {
         const uint64_t large[] = {70001};
         prove_sizes("reduce-scatter", cluster, large, 1);

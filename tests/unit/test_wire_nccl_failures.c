@@ -216,6 +216,10 @@ static void run_arguments(nccl_rank *s)
     ((dist_nccl_wire *)s->wire)->library.broadcast = NULL; /* as where a library has not the symbol */
     call.root = 0;
     EXPECT(s, ops->collective(s->wire, &call, &request) == DIST_ERR_UNSUPPORTED);
+    call =
+        (dist_wire_collective){.kind = DIST_NATIVE_ALL_TO_ALL, .count = 1, .send = data, .receive = data + 8};
+    EXPECT(s, ops->collective(s->wire, &call, &request) == DIST_ERR_UNSUPPORTED);
+    EXPECT(s, strstr(dist_last_error(), "no all-to-all"));
     EXPECT(s, ops->open_space(s->wire, 3, NULL) == DIST_OK);
     ops->close(s->wire, false);
     s->cuda->release(data);
