@@ -36,11 +36,11 @@ typedef struct step_result {
     step_figures predicted, replayed;
 } step_result;
 
-#define STEP_SIZES 4 /* of buckets and of boundaries that are measured */
+#define STEP_SIZES 4 /* of buckets that are measured */
 #define STEP_ROUNDS                                                                                          \
     3 /* in which links are measured and steps replayed in turn, so that drift hits both alike */
-#define STEP_SAMPLES  6 /* of each size, at most */
-#define STEP_TOGETHER 4 /* buckets that are measured at once */
+#define STEP_SAMPLES  10 /* of each size, at most */
+#define STEP_TOGETHER 4  /* buckets that are measured at once */
 
 /* ---- step_options.c ---- */
 

@@ -1,5 +1,6 @@
-/* What messages between neighbouring stages take, from pipelines that compute nothing: on each rank the time from the end of
- * forward to the call of backward is that of all edges behind it, there and back. All replicas send at once, as in a step. */
+/* What a message between neighbouring stages takes, from a pipeline that computes nothing: on each rank the time from the end of
+ * forward to the call of backward is that of all edges behind it, there and back. All replicas send at once, as in a step.
+ * Smaller messages tell nothing of it: MPI may send them in another way, in a third of the latency. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,76 +11,78 @@
 dist_status step_edges_open(dist_context *context, const step_options *o, const step_places *places,
                             step_edges *edges)
 {
-    dist_status status = DIST_OK;
+    const step_shape shape = {
+        .mesh = places->mesh, .schedule = "gpipe", .microbatches = 1, .boundary = o->boundary};
     edges->rest = fmin(o->compute / o->microbatches, LONGEST_REST);
-    edges->sizes = step_sizes(o->boundary, sizeof(float), edges->size);
-    for (int i = 0; i < edges->sizes && status == DIST_OK; i++) {
-        const step_shape shape = {
-            .mesh = places->mesh, .schedule = "gpipe", .microbatches = 1, .boundary = edges->size[i]};
-        edges->trip[i] = calloc((size_t)(STEP_SAMPLES * o->positions), sizeof(double));
-        status = edges->trip[i] ? step_actor_open(context, o, &shape, &edges->actor[i]) : DIST_ERR_MEMORY;
-    }
-    return status;
+    edges->trip = calloc((size_t)(STEP_SAMPLES * o->positions), sizeof(double));
+    return edges->trip ? step_actor_open(context, o, &shape, &edges->actor) : DIST_ERR_MEMORY;
 }
 
 /* times 0: once, unseen. */
 dist_status step_edges_sample(dist_context *context, const step_places *places, step_edges *edges, int times)
 {
+    const dist_pipeline_shape *shape = &edges->actor.shape;
     const int me = places->position[dist_rank(context)];
     dist_status status = DIST_OK;
-    for (int t = 0; t < (times ? times : 1); t++) {
-        for (int i = edges->sizes; i-- > 0 && status == DIST_OK;) {
-            step_actor *a = &edges->actor[i];
-            int64_t debt = 0;
-            perf_wait(&debt, edges->rest);
-            status = dist_barrier(context);
-            if (status == DIST_OK)
-                status = dist_pipeline_step(a->pipeline);
-            if (me + 1 < a->shape.positions) /* the last one turns round at once */
-                edges->trip[i][edges->samples * a->shape.positions + me] = a->trip / a->shape.replicas;
-        }
+    for (int t = 0; t < (times ? times : 1) && status == DIST_OK; t++) {
+        int64_t debt = 0;
+        perf_wait(&debt, edges->rest);
+        status = dist_barrier(context);
+        if (status == DIST_OK)
+            status = dist_pipeline_step(edges->actor.pipeline);
+        if (me + 1 < shape->positions) /* the last one turns round at once */
+            edges->trip[edges->samples * shape->positions + me] = edges->actor.trip / shape->replicas;
         edges->samples += times > 0;
     }
     return status;
 }
 
-/* The median over samples of one edge's time. */
-static double edge_of(const double *trip, int samples, int positions, int edge)
+/* Seconds that a byte takes of the slowest link behind a position, which replicas that cross it share. */
+static double slope_of(dist_context *context, const step_options *o, const step_places *places, int edge)
 {
-    double value[STEP_SAMPLES];
-    for (int s = 0; s < samples; s++) {
-        const double *all = &trip[s * positions];
-        value[s] = fmax(0, (all[edge] - all[edge + 1]) / 2);
+    double slope = 0;
+    for (int r = 0; r < o->replicas; r++) {
+        int sharing = 0;
+        dist_link link = {0, 0};
+        const int from = dist_site_of(context, step_rank_at(places, edge, r)),
+                  to = dist_site_of(context, step_rank_at(places, edge + 1, r));
+        for (int other = 0; other < o->replicas; other++)
+            sharing += dist_site_of(context, step_rank_at(places, edge, other)) == from &&
+                       dist_site_of(context, step_rank_at(places, edge + 1, other)) == to;
+        if (dist_link_get(context, from, to, &link) == DIST_OK && link.bandwidth > 0)
+            slope = fmax(slope, (from == to ? 1 : sharing) / link.bandwidth);
     }
-    return perf_median(value, samples);
+    return slope;
 }
 
-dist_status step_edges_fit(dist_context *context, const step_options *o, step_edges *edges, step_line *line)
+/* Half of what the trips of two neighbours differ by: the median over samples. */
+static double seconds_of(const step_edges *edges, int positions, int edge)
 {
-    double bytes[STEP_SIZES], seconds[STEP_SIZES];
-    for (int i = 0; i < edges->sizes; i++) {
-        const dist_status status =
-            dist_reduce_scalars(context, edges->trip[i], (size_t)(edges->samples * o->positions), DIST_SUM);
-        bytes[i] = (double)edges->size[i];
-        if (status < 0)
-            return status;
+    double value[STEP_SAMPLES];
+    for (int s = 0; s < edges->samples; s++) {
+        const double *trip = &edges->trip[s * positions];
+        value[s] = fmax(0, (trip[edge] - trip[edge + 1]) / 2);
     }
-    for (int e = 0; e + 1 < o->positions; e++) {
-        for (int i = 0; i < edges->sizes; i++)
-            seconds[i] = edge_of(edges->trip[i], edges->samples, o->positions, e);
-        line[e] = step_line_through(bytes, seconds, edges->sizes);
-        if (edges->sizes == 1) /* too small to occupy anything */
-            line[e] = (step_line){seconds[0], 0};
+    return perf_median(value, edges->samples);
+}
+
+dist_status step_edges_fit(dist_context *context, const step_options *o, const step_places *places,
+                           step_edges *edges, step_line *line)
+{
+    const double bytes = (double)o->boundary;
+    const dist_status status =
+        dist_reduce_scalars(context, edges->trip, (size_t)(edges->samples * o->positions), DIST_SUM);
+    for (int e = 0; e + 1 < o->positions && status == DIST_OK; e++) {
+        const double seconds = seconds_of(edges, o->positions, e);
+        const double slope = fmin(slope_of(context, o, places, e), seconds / bytes);
+        line[e] = (step_line){seconds - slope * bytes, slope};
     }
-    return DIST_OK;
+    return status;
 }
 
 dist_status step_edges_close(step_edges *edges, dist_status status)
 {
-    for (int i = 0; i < STEP_SIZES; i++) {
-        const dist_status ended = dist_pipeline_destroy(edges->actor[i].pipeline);
-        status = status < 0 ? status : ended;
-        free(edges->trip[i]);
-    }
-    return status;
+    const dist_status ended = dist_pipeline_destroy(edges->actor.pipeline);
+    free(edges->trip);
+    return status < 0 ? status : ended;
 }

@@ -21,7 +21,8 @@ double step_residual(const step_line *line, const double *x, const double *y, in
     return most;
 }
 
-/* Least squares of the relative deviation, so that small sizes count too; neither part is negative. */
+/* Least squares of the relative deviation, so that small sizes count too. The slope is not negative. The start may be: what
+ * limits a link often lets a burst pass after a rest, of more bytes than it carries in the time of its latency. */
 step_line step_line_through(const double *x, const double *y, int n)
 {
     double w = 0, wx = 0, wy = 0, wxx = 0, wxy = 0;
@@ -39,11 +40,7 @@ step_line step_line_through(const double *x, const double *y, int n)
     if (!(spread > 1e-9 * w * wxx)) /* one size: all of it is bandwidth */
         return (step_line){wxx > 0 ? 0 : wy / w, wxx > 0 ? wxy / wxx : 0};
     step_line line = {(wxx * wy - wx * wxy) / spread, (w * wxy - wx * wy) / spread};
-    if (line.slope < 0)
-        line = (step_line){wy / w, 0};
-    else if (line.start < 0)
-        line = (step_line){0, wxy / wxx};
-    return line;
+    return line.slope < 0 ? (step_line){wy / w, 0} : line;
 }
 
 int step_sizes(size_t largest, size_t element, size_t *size)

@@ -23,7 +23,7 @@ static const char help[] =
     "  --schedule NAME    as dist_pipeline_options.schedule (auto)\n"
     "  --microbatches M   of a pipeline's step (8)               --boundary BYTES between stages, of one "
     "(1M)\n"
-    "  --steps N -w N     replayed, and before them (7, 2)       -T SECONDS       deadline of every wait "
+    "  --steps N -w N     replayed, and before them (10, 2)       -T SECONDS       deadline of every wait "
     "(60)\n"
     "  -J FILE            write JSON too                         --csv FILE       and CSV\n"
     "Rows: predicted from the measurement, replayed (the median over steps of the slowest rank), and the "
@@ -157,7 +157,7 @@ int step_options_read(step_options *o, int argc, char **argv, int ranks, bool sp
                         .tensors = 48,
                         .accumulate = 1,
                         .microbatches = 8,
-                        .steps = 7,
+                        .steps = 10,
                         .warmup = 2,
                         .timeout = 60};
     for (int i = 0; i < argc; i += 2) {

@@ -366,7 +366,7 @@ static dist_status run(bench *b, step_line *line, step_result *r)
     if (status == DIST_OK)
         status = run_rounds(b);
     if (status == DIST_OK)
-        status = step_edges_fit(b->context, b->o, &b->edges, line);
+        status = step_edges_fit(b->context, b->o, &b->places, &b->edges, line);
     if (status == DIST_OK)
         status = step_shared_fit(b->context, &b->places, &b->shared, r, &across);
     if (status == DIST_OK)

@@ -49,10 +49,9 @@ int step_sites_of(const dist_context *context, const step_places *places, int po
 
 /* step_edges.c: what messages between stages take. */
 typedef struct step_edges {
-    step_actor actor[STEP_SIZES];
-    size_t size[STEP_SIZES];
-    double *trip[STEP_SIZES]; /* [STEP_SAMPLES * positions] */
-    int sizes, samples;
+    step_actor actor;
+    double *trip; /* [STEP_SAMPLES * positions] */
+    int samples;
     double rest;
 } step_edges;
 
@@ -60,7 +59,8 @@ dist_status step_edges_open(dist_context *context, const step_options *o, const 
                             step_edges *edges);
 dist_status step_edges_sample(dist_context *context, const step_places *places, step_edges *edges, int times);
 /* line[position] is that to the next. */
-dist_status step_edges_fit(dist_context *context, const step_options *o, step_edges *edges, step_line *line);
+dist_status step_edges_fit(dist_context *context, const step_options *o, const step_places *places,
+                           step_edges *edges, step_line *line);
 dist_status step_edges_close(step_edges *edges, dist_status status);
 
 /* step_shared.c: what averages of replicas take. */
