@@ -334,6 +334,40 @@ static void test_second_device(void **state)
     unsetenv("FAKE_CUDA_DEVICES");
 }
 
+/* Memory of each kind, for programs that are not linked with CUDA. */
+static void test_memory_of_the_library(void **state)
+{
+    enum { BYTES = 3000 };
+    static const dist_memory kinds[] = {DIST_MEMORY_HOST, DIST_MEMORY_PINNED, DIST_MEMORY_CUDA};
+    unsigned char out[BYTES], back[BYTES];
+    void *memory[3], *none = &memory;
+    (void)state;
+    device_set(DEVICE_SHARED);
+    dist_context *context = harness_context(1, 0, (dist_context_options)DIST_CONTEXT_OPTIONS_INIT);
+    assert_non_null(context);
+    for (int i = 0; i < BYTES; i++)
+        out[i] = (unsigned char)(i * 7 + rank);
+    for (int k = 0; k < 3; k++) {
+        assert_dist(dist_alloc_in(context, kinds[k], BYTES, &memory[k]));
+        assert_int_equal(dist_memory_of(memory[k]), kinds[k]);
+        assert_dist(dist_copy(context, back, memory[k], BYTES));
+        for (int i = 0; i < BYTES; i++)
+            assert_int_equal(back[i], 0);
+        assert_dist(dist_copy(context, memory[k], k == 0 ? out : memory[k - 1], BYTES)); /* from kind to kind */
+    }
+    assert_dist(dist_copy(context, back, memory[2], BYTES));
+    assert_memory_equal(back, out, BYTES);
+    for (int k = 0; k < 3; k++)
+        assert_dist(dist_free(context, memory[k]));
+    assert_int_equal(dist_alloc_in(context, (dist_memory)9, 1, &none), DIST_ERR_ARGUMENT);
+    assert_null(none);
+    assert_int_equal(dist_alloc_in(context, DIST_MEMORY_CUDA, 1, NULL), DIST_ERR_ARGUMENT);
+    assert_int_equal(dist_alloc_in(context, DIST_MEMORY_CUDA, (size_t)1 << 60, &none), DIST_ERR_MEMORY);
+    assert_int_equal(dist_copy(context, NULL, out, 1), DIST_ERR_ARGUMENT);
+    assert_dist(dist_copy(context, NULL, NULL, 0));
+    assert_dist(dist_finalize(context));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_algorithms),
@@ -342,6 +376,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_nan),
                                        cmocka_unit_test(test_exchanges),
                                        cmocka_unit_test(test_memory_that_changes),
+                                       cmocka_unit_test(test_memory_of_the_library),
                                        cmocka_unit_test(test_switched_off_in_a_file),
                                        cmocka_unit_test(test_second_device)};
     setenv("DIST_SHM", "off", 1); /* what is compared adds up in the same order, by the same plans */

@@ -59,6 +59,20 @@ for type in bfloat16 float64 int32; do
     done
 done
 
+# Memory of a device that is none (tests/fake), and without one.
+if [ -e "$1/../tests/fake/libfake_cuda.so" ]; then
+    (
+        export DIST_CUDA_PLUGIN="$1/../tests/fake/libfake_cuda.so" DIST_NCCL=off FAKE_CUDA_SHARED=1
+        for memory in cuda pinned; do
+            perf 0 a,b 2 all-to-all -b 4K -e 4K -n 1 -w 0 --algo auto --memory $memory --link-rate off
+            [ "$(figures wrong)" = '0 ' ] || problem "$memory memory: $(cat "$work/table")"
+        done
+        perf 2 a,b 2 all-reduce -b 4K -e 4K --algo mpi --memory cuda
+        [ $failures = 0 ]
+    ) || problem 'memory of a device'
+fi
+DIST_CUDA=off perf 2 a,b 2 all-reduce -b 4K -e 4K --algo auto --memory cuda
+
 # A byte that is wrong is found, by the figures and by the exit status.
 cat >"$work/wrong.c" <<'END'
 #define _GNU_SOURCE
