@@ -3,8 +3,8 @@
 #
 #   cmake/install-dependencies.sh [GROUP...]
 #
-# Groups: build, tests, examples, wan; all of them when none is named. What is there already, from wherever, is
-# left alone, and when nothing is missing nothing is done.
+# Groups: build, tests, examples, wan, mpich (a second MPI, beside the first); all but the last when none is named. What is
+# there already, from wherever, is left alone, and when nothing is missing nothing is done.
 set -eu
 
 # group; how to know that it is there; the package that brings it
@@ -25,6 +25,8 @@ wan      command -v ip                         iproute2
 wan      command -v iperf3                     iperf3
 wan      command -v nsenter                    util-linux
 wan      command -v ps                         procps
+mpich    command -v mpicc.mpich                libmpich-dev
+mpich    command -v mpirun.mpich               mpich
 TABLE
 }
 
@@ -32,7 +34,7 @@ TABLE
 packages=
 for group; do
     rows=$(table | grep "^$group ") || {
-        echo "$0: there is no group \"$group\"; the groups are build, tests, examples, wan" >&2
+        echo "$0: there is no group \"$group\"; the groups are build, tests, examples, wan, mpich" >&2
         exit 2
     }
     while read -r _ row; do

@@ -10,6 +10,10 @@ install(TARGETS dist dist_static EXPORT libdistTargets
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(EXPORT libdistTargets NAMESPACE libdist:: DESTINATION "${package_dir}")
 
+find_program(mpi_wrapper NAMES "${MPI_C_COMPILER}" NO_CACHE) # by name as well as by path
+if(NOT mpi_wrapper)
+    set(mpi_wrapper "")
+endif()
 configure_package_config_file(cmake/libdistConfig.cmake.in "${generated}/libdistConfig.cmake"
                               INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)
 # Until 1.0 a minor version may break its users.
@@ -17,20 +21,28 @@ write_basic_package_version_file("${generated}/libdistConfigVersion.cmake" COMPA
 install(FILES "${generated}/libdistConfig.cmake" "${generated}/libdistConfigVersion.cmake"
         DESTINATION "${package_dir}")
 
-# pkg-config: by the name of MPI's own .pc file where there is one, else by the paths that were found.
+# pkg-config: by the name of MPI's own .pc file where there is one of the MPI that was found (several may be installed), else
+# by the paths that were found.
 set(pc_mpi "")
+set(mpi_files "")
+foreach(library IN LISTS MPI_C_LIBRARIES)
+    file(REAL_PATH "${library}" file)
+    list(APPEND mpi_files "${file}")
+endforeach()
 set(pc_libraries ${CMAKE_THREAD_LIBS_INIT} -lm)
 foreach(library IN LISTS CMAKE_DL_LIBS)
     list(APPEND pc_libraries "-l${library}")
 endforeach()
 find_package(PkgConfig QUIET)
 if(PKG_CONFIG_FOUND)
-    foreach(name mpi-c ompi-c mpi)
+    foreach(name mpi-c ompi-c mpich mpi)
         pkg_check_modules(pc_${name} QUIET ${name})
-        if(pc_${name}_FOUND)
-            set(pc_mpi ${name})
-            break()
-        endif()
+        foreach(library IN LISTS pc_${name}_LINK_LIBRARIES)
+            file(REAL_PATH "${library}" file)
+            if(NOT pc_mpi AND file IN_LIST mpi_files)
+                set(pc_mpi ${name})
+            endif()
+        endforeach()
     endforeach()
 endif()
 if(NOT pc_mpi)

@@ -5,7 +5,8 @@
 #
 # Ranks are dealt to the sites in blocks, the first sites getting one more when they do not divide: 3 ranks on
 # `-s a,b` are a, a, b. Without -s DIST_SITE is left as it is. Exits as the program does (77 is a skip), or 124
-# after TEST_TIMEOUT seconds (default 150). The only place that holds flags of mpirun for tests.
+# after TEST_TIMEOUT seconds (default 150). TEST_MPIRUN is the mpirun of the MPI that the program was built with (default
+# mpirun): Open MPI's, or MPICH's hydra. The only place that holds flags of mpirun for tests.
 set -eu
 
 sites=
@@ -16,16 +17,26 @@ fi
 ranks=$1
 shift
 
+mpirun=${TEST_MPIRUN:-mpirun}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export DIST_TIMEOUT="${DIST_TIMEOUT:-20}" # a rank that hangs ends with a sentence, long before the test is ended
+export TEST_RANKS="$ranks"
 export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 # mpirun looks its machine's name up, for which a bare container asks a name server that may never answer.
 export RES_OPTIONS="${RES_OPTIONS:-timeout:1 attempts:1}"
 
-# More ranks than cores must yield to each other; containers often forbid the copies that vader would make out
-# of another process's memory; and no other machine is needed, so ssh is not looked for.
+case $("$mpirun" --version 2>&1) in
+*HYDRA*) hydra=1 ;;
+*) hydra= ;;
+esac
+
+# No other machine is needed, so neither asks for ssh. More ranks than cores must yield to each other, which MPICH has no
+# setting for; and containers often forbid the copies that vader would make out of another process's memory.
 run() {
-    exec timeout -k 5 "${TEST_TIMEOUT:-150}" mpirun --oversubscribe --bind-to none \
+    if [ $hydra ]; then
+        exec timeout -k 5 "${TEST_TIMEOUT:-150}" "$mpirun" -launcher fork -hosts localhost "$@" </dev/null
+    fi
+    exec timeout -k 5 "${TEST_TIMEOUT:-150}" "$mpirun" --oversubscribe --bind-to none \
         --mca mpi_yield_when_idle 1 --mca btl self,vader --mca btl_vader_single_copy_mechanism none \
         --mca plm isolated "$@" </dev/null
 }
@@ -43,7 +54,11 @@ for site in $(printf '%s' "$sites" | tr ',' ' '); do
     size=$(((ranks + site_count - 1 - site_number) / site_count))
     [ "$size" -gt 0 ] || break # mpirun takes no ranks for all that fit
     [ $site_number = 0 ] || set -- "$@" :
-    set -- "$@" -np "$size" -x DIST_SITE="$site"
+    if [ $hydra ]; then
+        set -- "$@" -np "$size" -env DIST_SITE "$site"
+    else
+        set -- "$@" -np "$size" -x DIST_SITE="$site"
+    fi
     i=0
     for word; do
         [ $i -lt $words ] || break

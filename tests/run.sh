@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--quick] [--filter REGEX]
 #
-# --quick    without the trees that are built with sanitizers
+# --quick    without the trees that are built with sanitizers or MPICH
 # --filter   only tests whose name matches, such as ^mpi/ or ^tsan/ (ctest -N --test-dir build lists them)
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ usage() {
     exit 2
 }
 
-trees="release asan tsan"
+trees="release mpich asan tsan"
 filter=.
 while [ $# -gt 0 ]; do
     case $1 in
@@ -29,6 +29,9 @@ while [ $# -gt 0 ]; do
 done
 
 cmake/install-dependencies.sh build tests examples wan
+case $trees in
+*mpich*) cmake/install-dependencies.sh mpich ;; # after the first MPI, which stays what mpicc and mpirun mean
+esac
 
 cores=$(nproc)
 mkdir -p build

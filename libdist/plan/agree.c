@@ -1,7 +1,6 @@
 /* Before a plan first runs, all ranks compare what they are about to do: a difference is an error, not a
  * hang. */
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,13 +289,23 @@ static dist_status agree(dist_task *task, extreme *found, const dist_patience *p
     return status;
 }
 
+typedef struct keeper {
+    dist_engine *engine;
+    int64_t moved_at;
+} keeper;
+
 /* Keeps other tasks moving meanwhile: another rank may want them done before it comes here. */
 static bool keep_moving(void *argument)
 {
-    dist_engine *engine = argument;
-    if (!dist_engine_pass(engine)) {
-        dist_engine_check(engine, dist_now());
-        sched_yield();
+    keeper *k = argument;
+    dist_engine *engine = k->engine;
+    const bool moved = dist_engine_pass(engine);
+    const int64_t now = dist_now();
+    if (moved) {
+        k->moved_at = now;
+    } else {
+        dist_engine_check(engine, now);
+        dist_rest(now - k->moved_at, DIST_CALLER_SPIN);
     }
     return !atomic_load(&engine->failed);
 }
@@ -313,7 +322,8 @@ static dist_status prepare(dist_task *task, extreme *found, joint_work joint)
     dist_engine *engine = task->engine;
     pthread_mutex_lock(&engine->drive);
     engine->preparing = task->plan->label;
-    dist_patience patience = {dist_deadline(engine->options.timeout), keep_moving, engine};
+    keeper k = {engine, dist_now()};
+    dist_patience patience = {dist_deadline(engine->options.timeout), keep_moving, &k};
     dist_status status = agree(task, found, &patience);
     engine->agreements++;
     if (status >= 0 && joint.work)

@@ -3,31 +3,25 @@
 
 #include "plan/engine_internal.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 
 #define CALLER_POLLS  16     /* looks at the wire before the first look at the clock, which costs as much */
-#define LONGEST_REST  100000 /* ns */
 #define LONGEST_SLEEP 300000 /* ns, where the wire ends it */
 #define LEAST_SPIN    5000   /* ns */
 
 void dist_engine_rest(dist_engine *engine, int64_t idle, int64_t spin)
 {
     dist_wire *wire = engine->options.wire;
-    if (idle < spin && idle < atomic_load_explicit(&engine->spin, memory_order_relaxed)) {
-        sched_yield();
-        return;
-    }
-    const int64_t pause = idle / 8 < LONGEST_REST ? idle / 8 : LONGEST_REST;
+    const int64_t learned = atomic_load_explicit(&engine->spin, memory_order_relaxed);
+    spin = spin < learned ? spin : learned;
     const int64_t asleep = idle / 4 < LONGEST_SLEEP ? idle / 4 : LONGEST_SLEEP;
-    if (wire->ops->rest && wire->ops->rest(wire, asleep))
+    if (idle >= spin && wire->ops->rest && wire->ops->rest(wire, asleep))
         atomic_store_explicit(&engine->woken, true, memory_order_relaxed);
     else
-        nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+        dist_rest(idle, spin);
 }
 
 /* Where the wire wakes whoever sleeps, to look again at once is worth while only as long as what comes comes that soon: over a slow

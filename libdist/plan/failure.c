@@ -1,6 +1,5 @@
 /* When a run stops moving: who waits where, and what the other ranks say about it. */
 #include <inttypes.h>
-#include <sched.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -46,7 +45,7 @@ static void listen(dist_engine *engine, char *sentence, size_t size, int heard)
     dist_wire *wire = engine->options.wire;
     while (heard < wire->ranks - 1 && dist_now() < until) {
         if (!wire->ops->hear(wire, note, &from)) {
-            sched_yield();
+            dist_rest(DIST_CALLER_SPIN, 0);
             continue;
         }
         heard++;

@@ -1,6 +1,5 @@
 /* What is said beside the data: duplicated communicators, small exchanges with a deadline, notes about
  * failures. */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,19 +8,22 @@
 #include "base/memory.h"
 #include "wire/mpi_internal.h"
 
-#define NOTE_TAG 1
+#define NOTE_TAG   1
+#define AWAIT_SPIN 200000 /* ns */
 
 dist_status dist_mpi_await(MPI_Request *request, const dist_patience *patience, const char *what)
 {
     int done = 0;
+    const int64_t begun = dist_now();
     for (;;) {
         DIST_MPI_TRY(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (done)
             return DIST_OK;
-        if (dist_now() > patience->deadline)
+        const int64_t now = dist_now();
+        if (now > patience->deadline)
             return dist_fail(DIST_ERR_TIMEOUT, "%s: another rank did not take part in time", what);
         if (!patience->idle)
-            sched_yield();
+            dist_rest(now - begun, AWAIT_SPIN);
         else if (!patience->idle(patience->argument))
             return dist_fail(DIST_ERR_STATE, "%s: given up", what);
     }

@@ -72,7 +72,7 @@ typedef struct dist_wire_collective {
  */
 typedef struct dist_patience {
     int64_t deadline;
-    bool (*idle)(void *argument); /* NULL: yields the processor */
+    bool (*idle)(void *argument); /* NULL: rests */
     void *argument;
 } dist_patience;
 

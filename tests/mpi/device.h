@@ -38,7 +38,8 @@ static inline bool device_set(device_kind kind)
 /* Of several real devices each rank of a node takes its own. */
 static inline void device_select(const dist_cuda *cuda)
 {
-    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    const char *open_mpi = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    const char *local = open_mpi ? open_mpi : getenv("MPI_LOCALRANKID"); /* MPICH */
     int devices = 0;
     if (device_is_real() && local && cuda->devices(&devices) == 0 && devices > 1)
         cuda->select(atoi(local) % devices);

@@ -40,6 +40,7 @@ static inline job *open_job(layout l)
     char site[16];
     job *j = calloc(1, sizeof *j);
     *j = (job){.member = rank < l.ranks, .rank = rank, .ranks = l.ranks, .reduction = l.reduction};
+    harness_meet();
     MPI_Comm_split(MPI_COMM_WORLD, j->member ? 0 : MPI_UNDEFINED, rank, &j->comm);
     if (!j->member)
         return j;
@@ -69,7 +70,7 @@ static inline void close_job(job *j)
         MPI_Comm_free(&j->comm);
     }
     free(j);
-    MPI_Barrier(MPI_COMM_WORLD);
+    harness_meet();
 }
 
 static inline float value(int r, int step, int i, size_t k)
@@ -132,11 +133,11 @@ static inline parts save(const job *j)
     parts p = {.n = j->ranks};
     for (int r = 0; r < p.n; r++) {
         p.bytes[r] = r == rank ? dist_data_parallel_state_bytes(j->dp) : 0;
-        MPI_Bcast(&p.bytes[r], 1, MPI_UINT64_T, r, MPI_COMM_WORLD);
+        harness_broadcast(&p.bytes[r], 1, MPI_UINT64_T, r);
         p.data[r] = malloc(p.bytes[r] + 1);
         if (r == rank)
             assert_dist(dist_data_parallel_state_save(j->dp, p.data[r], p.bytes[r]));
-        MPI_Bcast(p.data[r], (int)p.bytes[r], MPI_BYTE, r, MPI_COMM_WORLD);
+        harness_broadcast(p.data[r], p.bytes[r], MPI_BYTE, r);
     }
     return p;
 }
@@ -196,7 +197,7 @@ static inline parts run_from(layout from, double *owed)
     }
     for (size_t k = 0; k < n; k++)
         owed[k] -= given[k];
-    MPI_Bcast(owed, (int)n, MPI_DOUBLE, 0, MPI_COMM_WORLD);
+    harness_broadcast(owed, n, MPI_DOUBLE, 0);
     parts saved = save(j);
     free(given);
     close_job(j);

@@ -12,18 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
+#include <time.h>
 
 #include <libdist/dist.h>
 #include <libdist/mpi.h>
 
 /* Fails the test with the library's own sentence. */
-#define assert_dist(call)                                                                                              \
-    do {                                                                                                               \
-        dist_status harness_status = (call);                                                                           \
-        if (harness_status != DIST_OK) {                                                                               \
-            print_error("%s: %s: %s\n", #call, dist_status_name(harness_status), dist_last_error());                   \
-            fail();                                                                                                    \
-        }                                                                                                              \
+#define assert_dist(call)                                                                                    \
+    do {                                                                                                     \
+        dist_status harness_status = (call);                                                                 \
+        if (harness_status != DIST_OK) {                                                                     \
+            print_error("%s: %s: %s\n", #call, dist_status_name(harness_status), dist_last_error());         \
+            fail();                                                                                          \
+        }                                                                                                    \
     } while (0)
 
 /* How ranks fall into sites: as even as possible, in order; `uneven` puts all but one rank on the first site. */
@@ -58,16 +60,50 @@ static inline int harness_value(int rank, size_t i)
     return (int)((x >> 40) % 17) - 8;
 }
 
+/* MPICH's blocking calls keep the core from the ranks that they wait for: where ranks may come long after each other, tests ask and
+ * sleep. */
+static inline void harness_await(MPI_Request request)
+{
+    for (int done = 0; !done;) {
+        MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+        if (!done)
+            thrd_sleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
+static inline void harness_meet(void)
+{
+    MPI_Request request;
+    MPI_Ibarrier(MPI_COMM_WORLD, &request);
+    harness_await(request);
+}
+
+static inline void harness_broadcast(void *data, size_t count, MPI_Datatype type, int root)
+{
+    MPI_Request request;
+    MPI_Ibcast(data, (int)count, type, root, MPI_COMM_WORLD, &request);
+    harness_await(request);
+}
+
 /* Runs a test program: MPI around cmocka; rank 0 alone talks; the exit status is the worst of all ranks. */
-static inline int harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count, int *rank, int *ranks)
+static inline int harness_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count, int *rank,
+                               int *ranks)
 {
     int granted;
     MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted);
     MPI_Comm_rank(MPI_COMM_WORLD, rank);
     MPI_Comm_size(MPI_COMM_WORLD, ranks);
+    const char *wanted =
+        getenv("TEST_RANKS"); /* under another MPI's mpirun each process would be alone, and content */
+    if (wanted && atoi(wanted) != *ranks) {
+        print_error("%d ranks, not %s: this mpirun is not that of the MPI that the test was built with\n",
+                    *ranks, wanted);
+        return 1;
+    }
     if (*rank != 0 && !freopen("/dev/null", "w", stdout))
         return 1;
     int failed = _cmocka_run_group_tests("tests", tests, count, NULL, NULL);
+    harness_meet();
     MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
     MPI_Finalize();
     return failed != 0;

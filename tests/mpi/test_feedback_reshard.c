@@ -57,6 +57,7 @@ static job open_job(layout l, dist_reduction reduction, const char *log)
     job j = {.layout = l};
     dist_parameter parameter[PARAMETERS];
     dist_data_parallel_options options = DIST_DATA_PARALLEL_OPTIONS_INIT;
+    harness_meet();
     MPI_Comm_split(MPI_COMM_WORLD, rank < l.ranks, rank, &j.comm);
     if (rank >= l.ranks)
         return j;
@@ -132,11 +133,11 @@ static saved save(const job *j)
         assert_dist(dist_data_parallel_state_save(j->dp, mine + 1, bytes)); /* at an odd address */
     for (int r = 0; r < s.parts; r++) {
         s.bytes[r] = bytes;
-        MPI_Bcast(&s.bytes[r], 1, MPI_UINT64_T, r, MPI_COMM_WORLD);
+        harness_broadcast(&s.bytes[r], 1, MPI_UINT64_T, r);
         s.part[r] = malloc(s.bytes[r] + 1);
         if (r == rank)
             memcpy(s.part[r], mine + 1, bytes);
-        MPI_Bcast(s.part[r], (int)s.bytes[r], MPI_BYTE, r, MPI_COMM_WORLD);
+        harness_broadcast(s.part[r], s.bytes[r], MPI_BYTE, r);
     }
     free(mine);
     return s;

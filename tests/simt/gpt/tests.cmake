@@ -22,7 +22,7 @@ if(TARGET train_gpt AND NOT DIST_SANITIZE)
                                                          RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests/bin")
     dist_test(simt/train_gpt_cuda simt 300 "${CMAKE_CURRENT_LIST_DIR}/train_gpt_cuda.sh" $<TARGET_FILE:train_gpt>
               $<TARGET_FILE:simt_train_gpt_cuda>)
-    set_tests_properties(simt/train_gpt_cuda PROPERTIES PROCESSORS 2)
+    dist_test_properties(simt/train_gpt_cuda PROCESSORS 2)
 endif()
 
 # The same on a GPU, where there is one.
