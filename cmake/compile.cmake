@@ -20,6 +20,7 @@ endif()
 
 if(DIST_SANITIZE)
     add_compile_options(-fsanitize=${DIST_SANITIZE} -fno-omit-frame-pointer)
+    add_compile_options(-Wno-error=maybe-uninitialized -Wno-error=format-truncation) # guesses, which sanitizers mislead
     add_link_options(-fsanitize=${DIST_SANITIZE})
     if(DIST_SANITIZE MATCHES "undefined")
         add_compile_options(-fno-sanitize-recover=undefined)

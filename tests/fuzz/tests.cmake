@@ -11,3 +11,4 @@ endforeach()
 dist_test(fuzz/codec fuzz 200 $<TARGET_FILE:fuzz_codec> -seconds=55)
 dist_test(fuzz/text fuzz 100 $<TARGET_FILE:fuzz_text> -seconds=5)
 dist_test(fuzz/tuning fuzz 100 $<TARGET_FILE:fuzz_tuning> -seconds=5)
+dist_test_properties(fuzz/codec COST 1000) # the longest begins first, beside the others that take one processor
