@@ -295,6 +295,9 @@ static int run_sizes(perf_bench *b)
     int status = PERF_FINE;
     perf_link_find(b->context, o, &result->link);
     result->link.counted = b->counts;
+    perf_sheet_head_text(b->sheet, "bound", result->link.sentence);
+    perf_sheet_head_number(b->sheet, "goodput", result->link.rate, result->link.rate > 0);
+    perf_sheet_head_number(b->sheet, "goodput_streams", result->link.streams, result->link.streams > 0);
     if (dist_rank(b->context) == 0)
         perf_print_header(b->context, b->operation, o, &result->link);
     for (size_t bytes = o->begin; bytes <= o->end; bytes = perf_next_size(bytes, o->step, o->factor)) {
