@@ -139,9 +139,9 @@ int step_write_json(const dist_context *context, const step_options *o, const st
             "{\"version\":\"%s\",\"command\":\"step\",\"emulated\":%s,\"ranks\":%d,\"nodes\":%d,\"sites\":%d,"
             "\"params\":%.0f,\"type\":\"%s\",\"tensors\":%d,\"buckets\":%zu,\"compute_us\":%.3f,"
             "\"accumulate\":%d,\"steps\":%d",
-            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context),
-            dist_nodes(context), dist_sites(context), o->params, dist_type_name(o->type),
-            step_tensors(o, o->positions), r->buckets, o->compute * 1e6, o->accumulate, o->steps);
+            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context), dist_nodes(context),
+            dist_sites(context), o->params, dist_type_name(o->type), step_tensors(o, o->positions),
+            r->buckets, o->compute * 1e6, o->accumulate, o->steps);
     write_text(file, "algo", o->algo);
     write_text(file, "codec", o->codec);
     write_text(file, "mesh", o->mesh);
@@ -171,10 +171,10 @@ int step_write_csv(const dist_context *context, const step_options *o, const ste
         file);
     for (int i = 0; i < 2; i++)
         fprintf(file, "%s,%d,%d,%d,%.0f,%s,\"%s\",\"%s\",\"%s\",\"%s\",%.3f,%.3f,%.3f,%.0f,%.5f,%.5f\n",
-                i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context),
-                perf_emulated(), o->params, dist_type_name(o->type), o->codec, o->algo,
-                text_or(o->mesh, ""), o->positions > 1 ? r->schedule : "", o->compute * 1e3,
-                rows[i]->step * 1e3, exposed(o, rows[i]) * 1e3, rows[i]->across, utilisation(o, rows[i]),
+                i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context), perf_emulated(),
+                o->params, dist_type_name(o->type), o->codec, o->algo, text_or(o->mesh, ""),
+                o->positions > 1 ? r->schedule : "", o->compute * 1e3, rows[i]->step * 1e3,
+                exposed(o, rows[i]) * 1e3, rows[i]->across, utilisation(o, rows[i]),
                 error_of(rows[i]->step, r->replayed.step));
     return finish(file, o->csv);
 }
