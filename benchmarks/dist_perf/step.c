@@ -1,17 +1,23 @@
 /* dist_perf step: what a training step will cost, predicted from a measurement of the links and then tried. */
+#define _POSIX_C_SOURCE 200809L /* access */
+
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "step.h"
 
 /* So that nobody waits for figures that cannot be kept. */
 static bool is_writable(const char *path)
 {
+    const bool existed = path && access(path, F_OK) == 0;
     FILE *file = path ? fopen(path, "a") : NULL;
     if (path && !file)
         fprintf(stderr, "dist_perf: step: '%s' cannot be written\n", path);
     if (file)
         fclose(file);
+    if (file && !existed)
+        remove(path);
     return !path || file;
 }
 
@@ -25,21 +31,27 @@ static int failed(dist_context *context, dist_status status)
     return usage ? PERF_USAGE : PERF_FAILED;
 }
 
+static int report(const dist_context *context, const step_options *o, const step_result *r)
+{
+    step_print(context, o, r);
+    const int wrote[] = {step_write_json(context, o, r), step_write_csv(context, o, r), step_draw(o, r)};
+    for (int i = 0; i < 3; i++)
+        if (wrote[i] != PERF_FINE)
+            return wrote[i];
+    return PERF_FINE;
+}
+
 static int run(dist_context *context, const step_options *o)
 {
-    step_result r = {.sharing = 1};
     const bool speak = dist_rank(context) == 0;
+    step_result r = {.sharing = 1, .timeline = speak && o->svg ? step_timeline_open() : NULL};
     dist_status status = dist_links_measure(context);
     if (status == DIST_OK)
         status = o->positions > 1 ? step_pipeline(context, o, &r) : step_data_parallel(context, o, &r);
-    if (status < 0)
-        return failed(context, status);
-    if (!speak)
-        return PERF_FINE;
-    step_print(context, o, &r);
-    int exit_status = step_write_json(context, o, &r);
-    if (exit_status == PERF_FINE)
-        exit_status = step_write_csv(context, o, &r);
+    int exit_status = status < 0 ? failed(context, status) : PERF_FINE;
+    if (status >= 0 && speak)
+        exit_status = report(context, o, &r);
+    step_timeline_close(r.timeline);
     return exit_status;
 }
 
@@ -54,7 +66,7 @@ int perf_step(int argc, char **argv)
     int status = step_options_read(&o, argc, argv, ranks, rank == 0);
     if (status >= 0)
         return status;
-    int good = rank > 0 || (is_writable(o.json) && is_writable(o.csv));
+    int good = rank > 0 || (is_writable(o.json) && is_writable(o.csv) && is_writable(o.svg));
     MPI_Bcast(&good, 1, MPI_INT, 0, MPI_COMM_WORLD);
     if (!good || !step_memory_fits(&o))
         return PERF_USAGE;

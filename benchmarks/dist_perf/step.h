@@ -10,7 +10,7 @@ typedef struct step_options {
     double compute; /* seconds of a step on a rank */
     dist_type type;
     size_t bucket, boundary; /* bytes; bucket 0: the library's */
-    const char *algo, *codec, *mesh, *schedule, *json, *csv;
+    const char *algo, *codec, *mesh, *schedule, *json, *csv, *svg;
     int tensors, accumulate, microbatches, steps, warmup;
     double timeout;
     int positions, replicas; /* of the mesh; 1 position: data parallel alone */
@@ -25,6 +25,8 @@ typedef struct step_figures {
     double step, across; /* seconds; bytes sent to other sites by all ranks */
 } step_figures;
 
+typedef struct step_timeline step_timeline;
+
 typedef struct step_result {
     step_line average;  /* seconds of one bucket alone */
     step_line boundary; /* seconds from stage to stage, of the slowest edge */
@@ -34,13 +36,13 @@ typedef struct step_result {
     size_t buckets;     /* of rank 0 */
     char schedule[64];
     step_figures predicted, replayed;
+    step_timeline *timeline; /* NULL: nobody wants a picture, or not of this rank */
 } step_result;
 
-#define STEP_SIZES 4 /* of buckets that are measured */
-#define STEP_ROUNDS                                                                                          \
-    3 /* in which links are measured and steps replayed in turn, so that drift hits both alike */
+#define STEP_SIZES    4  /* of buckets that are measured */
+#define STEP_ROUNDS   5  /* of measuring and replaying in turn, so that drift hits both alike */
 #define STEP_SAMPLES  10 /* of each size, at most */
-#define STEP_TOGETHER 4  /* buckets that are measured at once */
+#define STEP_TOGETHER 16 /* buckets that are measured at once, at most */
 
 /* ---- step_options.c ---- */
 
@@ -90,6 +92,7 @@ enum { STEP_FORWARD, STEP_BACKWARD, STEP_WEIGHT, STEP_WHOLE };
 
 typedef struct step_call {
     int kind, stage, microbatch;
+    double begin, end; /* seconds from the start of the step, where it was made */
 } step_call;
 
 typedef struct step_flow {
@@ -102,11 +105,28 @@ typedef struct step_flow {
     const int *link;        /* [positions * positions]: number of what it occupies, below positions^2 */
     double bytes;           /* of a message */
     const double *work;     /* [stages]: seconds of its averages while no other stage's run */
-    double start, sharing;  /* seconds until the last of them is there; step_result.sharing */
+    int watched;            /* a position whose spans go to `timeline` */
+    step_timeline *timeline;
+    double start, sharing; /* seconds until the last of them is there; step_result.sharing */
 } step_flow;
 
 /* Seconds from the first call to the last average; < 0: the order cannot be run. */
 double step_flow_run(const step_flow *flow);
+
+/* 12M, 1.5G; decimal. */
+const char *step_count_text(double count, char text[16]);
+
+/* ---- step_draw.c: rank 0 ---- */
+
+enum { STEP_PREDICTED, STEP_PREDICTED_AVERAGES, STEP_REPLAYED, STEP_REPLAYED_AVERAGES, STEP_LANES };
+enum { STEP_COMPUTES, STEP_COMMUNICATES, STEP_WAITS }; /* as chart_span.kind */
+
+step_timeline *step_timeline_open(void);
+void step_timeline_close(step_timeline *timeline);
+/* Seconds from the start of the step. NULL is legal. */
+void step_span(step_timeline *timeline, int lane, double begin, double end, int kind, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+int step_draw(const step_options *o, const step_result *r);
 
 /* ---- step_report.c: rank 0 ---- */
 

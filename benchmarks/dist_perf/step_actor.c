@@ -5,10 +5,10 @@
 
 static void act(step_actor *a, int kind, const dist_pipeline_call *call)
 {
+    const int64_t begin = perf_now(), end = a->seconds > 0 ? perf_wait(&a->debt, a->seconds) : begin;
     if (a->calls < a->room)
-        a->call[a->calls++] = (step_call){kind, call->stage, call->microbatch};
-    if (a->seconds > 0)
-        perf_wait(&a->debt, a->seconds);
+        a->call[a->calls++] = (step_call){kind, call->stage, call->microbatch,
+                                          (double)(begin - a->began) * 1e-9, (double)(end - a->began) * 1e-9};
 }
 
 static dist_status forward(void *user, dist_pipeline_call *call)

@@ -4,6 +4,7 @@
 
 #include "step.h"
 
+#define TOGETHER     4   /* buckets that are measured one behind the other */
 #define LONGEST_REST 1.0 /* seconds between two averages that are measured */
 
 /* ---- the measurement ---- */
@@ -20,12 +21,13 @@ typedef struct probe {
 typedef struct measurement {
     probe probe[STEP_SIZES];
     int sizes, each, samples; /* samples of a round, and so far */
+    double began, took;       /* the last step that was replayed */
 } measurement;
 
 static dist_status open_probe(dist_context *context, const step_options *o, size_t bytes, size_t buckets,
                               probe *p)
 {
-    dist_parameter parameter[STEP_TOGETHER];
+    dist_parameter parameter[TOGETHER];
     dist_data_parallel_options options = step_averages(o);
     options.bucket_bytes = options.first_bucket_bytes = bytes;
     *p = (probe){.buckets = buckets, .bytes = (double)bytes * (double)buckets};
@@ -46,7 +48,7 @@ static dist_status open_probes(dist_context *context, const step_options *o, con
 {
     size_t size[STEP_SIZES];
     const int sizes = step_sizes(r->largest, dist_type_bytes(o->type), size);
-    const size_t together = r->buckets < STEP_TOGETHER ? r->buckets : STEP_TOGETHER;
+    const size_t together = r->buckets < TOGETHER ? r->buckets : TOGETHER;
     dist_status status = DIST_OK;
     if (together > 1) {
         probe *p = &m->probe[m->sizes++];
@@ -147,6 +149,16 @@ static double forward_of(const step_options *o)
     return o->compute / o->accumulate / 3;
 }
 
+static void draw_compute(step_timeline *t, int lane, const step_options *o, double end)
+{
+    const double round = o->compute / o->accumulate;
+    for (int i = 0; i < o->accumulate; i++) {
+        step_span(t, lane, i * round, i * round + round / 3, STEP_COMPUTES, "forward");
+        step_span(t, lane, i * round + round / 3, (i + 1) * round, STEP_COMPUTES, "backward");
+    }
+    step_span(t, lane, o->compute, end, STEP_WAITS, "wait");
+}
+
 /* Buckets leave in the order in which they are ready, one at a time at the slope of the line; its start is latency, which
  * passes while the next one is on its way, so the last one alone pays it. */
 static dist_status predict(dist_data_parallel *dp, const step_options *o, const dist_parameter *tensor,
@@ -164,16 +176,20 @@ static dist_status predict(dist_data_parallel *dp, const step_options *o, const 
             ready += backward_of(o, &tensor[--next]);
         free = fmax(ready, free) + r->average.slope * (double)info.bytes;
         r->predicted.step = fmax(ready, free + r->average.start);
+        step_span(r->timeline, STEP_PREDICTED_AVERAGES,
+                  fmin(fmax(ready, free - r->average.slope * (double)info.bytes), r->predicted.step),
+                  r->predicted.step, STEP_COMMUNICATES, "bucket %zu", b);
         r->predicted.across += step_line_at(across, (double)info.bytes);
     }
     r->predicted.step = fmax(r->predicted.step, o->compute);
+    draw_compute(r->timeline, STEP_PREDICTED, o, r->predicted.step);
     return DIST_OK;
 }
 
 /* ---- the real thing ---- */
 
 static dist_status run_step(dist_data_parallel *dp, const step_options *o, const dist_parameter *tensor,
-                            double *seconds)
+                            measurement *m, double *seconds)
 {
     int64_t debt = 0;
     const int64_t began = perf_now();
@@ -187,22 +203,35 @@ static dist_status run_step(dist_data_parallel *dp, const step_options *o, const
         if (status == DIST_OK)
             status = dist_data_parallel_wait(dp, NULL);
     }
-    *seconds = (double)(perf_now() - began) * 1e-9;
+    *seconds = m->took = (double)(perf_now() - began) * 1e-9;
+    m->began = (double)began * 1e-9;
     return status;
 }
 
 /* Steps of a round, after one, or the warm-up, that does not count. */
 static dist_status replay_round(dist_data_parallel *dp, const step_options *o, const dist_parameter *tensor,
-                                int round, double *time)
+                                int round, measurement *m, double *time)
 {
     double unseen;
     const int first = round ? step_steps_until(o, round - 1) : 0, end = step_steps_until(o, round);
     dist_status status = DIST_OK;
     for (int s = 0; s < (round || o->warmup == 0 ? 1 : o->warmup) && status == DIST_OK; s++)
-        status = run_step(dp, o, tensor, &unseen);
+        status = run_step(dp, o, tensor, m, &unseen);
     for (int s = first; s < end && status == DIST_OK; s++)
-        status = run_step(dp, o, tensor, &time[s]);
+        status = run_step(dp, o, tensor, m, &time[s]);
     return status;
+}
+
+/* The last step. That waits take as long as they should is known: what is late is what is waited for. */
+static void draw(dist_data_parallel *dp, const step_options *o, const measurement *m, step_result *r)
+{
+    for (size_t b = 0; b < r->buckets && r->timeline; b++) {
+        dist_bucket_info info;
+        if (dist_data_parallel_bucket_get(dp, b, &info) == DIST_OK)
+            step_span(r->timeline, STEP_REPLAYED_AVERAGES, info.began - m->began, info.ended - m->began,
+                      STEP_COMMUNICATES, "bucket %zu", b);
+    }
+    draw_compute(r->timeline, STEP_REPLAYED, o, m->took);
 }
 
 static dist_status take_figures(dist_context *context, dist_data_parallel *dp, const step_options *o,
@@ -238,7 +267,7 @@ static dist_status run_rounds(dist_context *context, dist_data_parallel *dp, con
     for (int round = 0; round < STEP_ROUNDS && status == DIST_OK; round++) {
         status = sample_round(o, m);
         if (status == DIST_OK)
-            status = replay_round(dp, o, tensor, round, time);
+            status = replay_round(dp, o, tensor, round, m, time);
     }
     return status;
 }
@@ -260,6 +289,8 @@ static dist_status run(dist_context *context, dist_data_parallel *dp, const step
         status = predict(dp, o, tensor, &across, r);
     if (status == DIST_OK)
         status = take_figures(context, dp, o, time, &r->replayed);
+    if (status == DIST_OK)
+        draw(dp, o, &m, r);
     free(time);
     return close_probes(m.probe, status);
 }

@@ -76,6 +76,9 @@ static bool run_calls(state *s)
     for (int p = choose(s, &end); p >= 0; p = choose(s, &end)) {
         const step_call *call = &f->call[p][s->next[p]++];
         s->clock[p] = end;
+        if (p == f->watched)
+            step_span(f->timeline, STEP_PREDICTED, end - seconds_of(f, call), end, STEP_COMPUTES, "%c%d",
+                      "FBWB"[call->kind], call -> microbatch);
         s->finished[call->stage] = end;
         send(s, call, p, end);
     }
@@ -126,6 +129,9 @@ static double run_averages(const state *s, double *left)
             if (left[stage] < 1e-12) {
                 left[stage] = 0;
                 last = until + f->start;
+                if (p == f->watched)
+                    step_span(f->timeline, STEP_PREDICTED_AVERAGES, s->finished[stage], last,
+                              STEP_COMMUNICATES, "stage %d", stage);
             }
         }
         t = until;

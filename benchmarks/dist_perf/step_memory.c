@@ -1,5 +1,5 @@
 /* Whether the gradients fit the machine, before they are asked for. */
-#include <stdlib.h>
+#include <string.h>
 
 #include "step.h"
 
@@ -7,7 +7,7 @@
 static double needed(const step_options *o)
 {
     const double mine = o->params / o->positions, gradients = mine * (double)dist_type_bytes(o->type);
-    const double feedback = o->codec ? mine * sizeof(float) : 0;
+    const double feedback = strcmp(o->codec, "none") != 0 ? mine * sizeof(float) : 0;
     const double boundaries = o->positions > 1 ? 3.0 * o->microbatches * (double)o->boundary : 0;
     return 2 * gradients + feedback + boundaries;
 }

@@ -26,6 +26,7 @@ static const char help[] =
     "  --steps N -w N     replayed, and before them (10, 2)       -T SECONDS       deadline of every wait "
     "(60)\n"
     "  -J FILE            write JSON too                         --csv FILE       and CSV\n"
+    "  --svg FILE         draw the step on rank 0 as predicted and as replayed\n"
     "Rows: predicted from the measurement, replayed (the median over steps of the slowest rank), and the "
     "error "
     "of the\n"
@@ -97,6 +98,8 @@ static bool read_flag(step_options *o, const char *flag, const char *value)
         return read_text(value, &o->json);
     if (strcmp(flag, "--csv") == 0)
         return read_text(value, &o->csv);
+    if (strcmp(flag, "--svg") == 0)
+        return read_text(value, &o->svg);
     if (strcmp(flag, "-T") == 0)
         return perf_read_number(value, 1000, &o->timeout) && o->timeout > 0;
     return read_shape(o, flag, value);
@@ -143,7 +146,7 @@ static int check(const step_options *o, bool speak)
         return wrong(speak, "--accumulate is for data parallel; a pipeline adds up its --microbatches", "");
     if (o->positions > o->params)
         return wrong(speak, "there are more stages than parameters", "");
-    if (o->codec && strncmp(o->codec, "powersgd", 8) == 0)
+    if (strncmp(o->codec, "powersgd", 8) == 0)
         return wrong(speak, "codec powersgd goes by the shapes of matrices, which --params does not tell",
                      "");
     return -1;
@@ -153,6 +156,8 @@ int step_options_read(step_options *o, int argc, char **argv, int ranks, bool sp
 {
     *o = (step_options){.compute = -1,
                         .type = DIST_FLOAT32,
+                        .algo = "auto",
+                        .codec = "none",
                         .boundary = (size_t)1 << 20,
                         .tensors = 48,
                         .accumulate = 1,

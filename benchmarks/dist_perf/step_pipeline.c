@@ -238,7 +238,9 @@ static double run_flow(const bench *b, const step_call *const *call, const int *
                                       .bytes = (double)b->o->boundary,
                                       .work = work,
                                       .start = r->average.start,
-                                      .sharing = r->sharing});
+                                      .sharing = r->sharing,
+                                      .watched = b->actor.shape.position,
+                                      .timeline = r->timeline});
 }
 
 /* What predicts needs beside the figures. */
@@ -309,7 +311,8 @@ static dist_status predict(bench *b, const step_line *line, const step_line *acr
 static dist_status run_step(bench *b, double *seconds)
 {
     const int64_t began = perf_now();
-    b->actor.debt = 0;
+    b->actor.began = began;
+    b->actor.debt = b->actor.calls = 0;
     const dist_status status = dist_pipeline_step(b->actor.pipeline);
     *seconds = (double)(perf_now() - began) * 1e-9;
     return status;
@@ -347,6 +350,24 @@ static dist_status run_rounds(bench *b)
     return status;
 }
 
+/* The last step. */
+static void draw(bench *b, step_result *r)
+{
+    for (int i = 0; i < b->actor.calls; i++) {
+        const step_call *c = &b->actor.call[i];
+        step_span(r->timeline, STEP_REPLAYED, c->begin, c->end, STEP_COMPUTES, "%c%d", "FBW"[c->kind],
+                  c -> microbatch);
+    }
+    for (int i = 0; i < b->actor.shape.local && r->timeline; i++) {
+        const int stage = dist_pipeline_stage(b->actor.pipeline, i);
+        const double began = (double)b->actor.began * 1e-9;
+        dist_bucket_info info;
+        for (size_t k = 0; dist_pipeline_bucket_get(b->actor.pipeline, stage, k, &info) == DIST_OK; k++)
+            step_span(r->timeline, STEP_REPLAYED_AVERAGES, info.began - began, info.ended - began,
+                      STEP_COMMUNICATES, "stage %d: %zu", stage, k);
+    }
+}
+
 static dist_status take_figures(bench *b, step_result *r)
 {
     dist_pipeline_stats stats;
@@ -368,13 +389,15 @@ static dist_status run(bench *b, step_line *line, step_result *r)
     if (status == DIST_OK)
         status = step_edges_fit(b->context, b->o, &b->places, &b->edges, line);
     if (status == DIST_OK)
-        status = step_shared_fit(b->context, &b->places, &b->shared, r, &across);
+        status = step_shared_fit(b->context, &b->shared, r, &across);
     if (status == DIST_OK)
         status = predict(b, line, &across, r);
     for (int e = 0; e + 1 < b->o->positions; e++)
         if (step_line_at(&line[e], (double)b->o->boundary) >
             step_line_at(&r->boundary, (double)b->o->boundary))
             r->boundary = line[e];
+    if (status == DIST_OK)
+        draw(b, r);
     return status == DIST_OK ? take_figures(b, r) : status;
 }
 

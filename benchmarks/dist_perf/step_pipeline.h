@@ -14,6 +14,7 @@ typedef struct step_actor {
     double trip;       /* from there to the backward call that follows */
     step_call *call;   /* what was called, up to `room`; NULL: nobody asks */
     int calls, room;
+    int64_t began; /* start of the step, which the caller sets */
 } step_actor;
 
 typedef struct step_shape {
@@ -75,8 +76,7 @@ typedef struct step_shared {
 dist_status step_shared_open(dist_context *context, const step_options *o, const step_places *places,
                              size_t largest, size_t buckets, step_shared *shared);
 dist_status step_shared_sample(const step_places *places, int rank, step_shared *shared, int times);
-dist_status step_shared_fit(dist_context *context, const step_places *places, step_shared *shared,
-                            step_result *r, step_line *across);
+dist_status step_shared_fit(dist_context *context, step_shared *shared, step_result *r, step_line *across);
 dist_status step_shared_close(step_shared *shared, dist_status status);
 
 #endif

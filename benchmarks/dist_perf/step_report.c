@@ -1,11 +1,20 @@
 /* What dist_perf step found: for people, as JSON, as CSV. */
-#include <stdlib.h>
 
 #include "step.h"
 
 static const char *text_or(const char *text, const char *otherwise)
 {
     return text ? text : otherwise;
+}
+
+const char *step_count_text(double count, char text[16])
+{
+    static const char *const suffix[] = {"", "K", "M", "G"};
+    int i = 0;
+    for (; count >= 1000 && i < 3; i++)
+        count /= 1000;
+    snprintf(text, 16, "%.4g%s", count, suffix[i]);
+    return text;
 }
 
 static double utilisation(const step_options *o, const step_figures *f)
@@ -55,6 +64,7 @@ static void print_row(const step_options *o, const char *what, const step_figure
 void step_print(const dist_context *context, const step_options *o, const step_result *r)
 {
     const step_figures *p = &r->predicted, *m = &r->replayed;
+    char params[16];
     printf("# libdist %s, %s\n", dist_version(), dist_build_info());
     printf("# step: %d ranks on %d nodes in %d sites", dist_ranks(context), dist_nodes(context),
            dist_sites(context));
@@ -63,9 +73,9 @@ void step_print(const dist_context *context, const step_options *o, const step_r
                o->microbatches, o->boundary);
     else if (o->accumulate > 1)
         printf(", %d rounds a step", o->accumulate);
-    printf("; %g %s parameters, %d tensors and %zu buckets on rank 0; codec %s, algo %s; compute %g ms\n",
-           o->params, dist_type_name(o->type), step_tensors(o, o->positions), r->buckets,
-           text_or(o->codec, "none"), text_or(o->algo, "auto"), o->compute * 1e3);
+    printf("; %s %s parameters, %d tensors and %zu buckets on rank 0; codec %s, algo %s; compute %g ms\n",
+           step_count_text(o->params, params), dist_type_name(o->type), step_tensors(o, o->positions),
+           r->buckets, o->codec, o->algo, o->compute * 1e3);
     if (perf_emulated())
         printf("# emulated\n");
     print_fit(o, r);
@@ -129,11 +139,11 @@ int step_write_json(const dist_context *context, const step_options *o, const st
             "{\"version\":\"%s\",\"command\":\"step\",\"emulated\":%s,\"ranks\":%d,\"nodes\":%d,\"sites\":%d,"
             "\"params\":%.0f,\"type\":\"%s\",\"tensors\":%d,\"buckets\":%zu,\"compute_us\":%.3f,"
             "\"accumulate\":%d,\"steps\":%d",
-            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context),
-            dist_nodes(context), dist_sites(context), o->params, dist_type_name(o->type),
-            step_tensors(o, o->positions), r->buckets, o->compute * 1e6, o->accumulate, o->steps);
-    write_text(file, "algo", text_or(o->algo, "auto"));
-    write_text(file, "codec", text_or(o->codec, "none"));
+            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context), dist_nodes(context),
+            dist_sites(context), o->params, dist_type_name(o->type), step_tensors(o, o->positions),
+            r->buckets, o->compute * 1e6, o->accumulate, o->steps);
+    write_text(file, "algo", o->algo);
+    write_text(file, "codec", o->codec);
     write_text(file, "mesh", o->mesh);
     write_text(file, "schedule", o->positions > 1 ? r->schedule : NULL);
     fprintf(file, ",\"positions\":%d,\"microbatches\":%d,\"boundary\":%zu", o->positions,
@@ -161,9 +171,8 @@ int step_write_csv(const dist_context *context, const step_options *o, const ste
         file);
     for (int i = 0; i < 2; i++)
         fprintf(file, "%s,%d,%d,%d,%.0f,%s,\"%s\",\"%s\",\"%s\",\"%s\",%.3f,%.3f,%.3f,%.0f,%.5f,%.5f\n",
-                i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context),
-                perf_emulated(), o->params, dist_type_name(o->type),
-                text_or(o->codec, "none"), text_or(o->algo, "auto"), text_or(o->mesh, ""),
+                i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context), perf_emulated(),
+                o->params, dist_type_name(o->type), o->codec, o->algo, text_or(o->mesh, ""),
                 o->positions > 1 ? r->schedule : "", o->compute * 1e3, rows[i]->step * 1e3,
                 exposed(o, rows[i]) * 1e3, rows[i]->across, utilisation(o, rows[i]),
                 error_of(rows[i]->step, r->replayed.step));

@@ -64,12 +64,10 @@ dist_status step_shared_sample(const step_places *places, int rank, step_shared 
     return status;
 }
 
-dist_status step_shared_fit(dist_context *context, const step_places *places, step_shared *s, step_result *r,
-                            step_line *across)
+dist_status step_shared_fit(dist_context *context, step_shared *s, step_result *r, step_line *across)
 {
     double seconds[STEP_SIZES];
     const int last = s->probes - 1;
-    (void)places;
     for (int i = 0; i < s->probes; i++) {
         const dist_status status = dist_reduce_scalars(context, s->time[i], (size_t)s->samples, DIST_SUM);
         if (status < 0)
