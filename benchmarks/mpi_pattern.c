@@ -25,13 +25,14 @@ static void ping(int rank, char *buffer, int bytes)
 static void fill_window(int rank, char *buffer, int bytes)
 {
     MPI_Request request[WINDOW];
+    MPI_Status status[WINDOW];
     char answer[4] = {0};
     for (int i = 0; i < WINDOW; i++)
         if (rank == 0)
             MPI_Isend(buffer, bytes, MPI_CHAR, 1, 100, MPI_COMM_WORLD, &request[i]);
         else
             MPI_Irecv(buffer, bytes, MPI_CHAR, 0, 100, MPI_COMM_WORLD, &request[i]);
-    MPI_Waitall(WINDOW, request, MPI_STATUSES_IGNORE);
+    MPI_Waitall(WINDOW, request, status);
     if (rank == 0)
         MPI_Recv(answer, 4, MPI_CHAR, 1, 101, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     else
