@@ -101,59 +101,12 @@ static void print_overview(FILE *file)
     fputs("Exit status: 0 fine, 1 wrong results, 2 usage, 3 below a threshold, 4 a call failed.\n", file);
 }
 
-/* What is there is kept, should the run fail. */
-static bool can_write(const char *path)
-{
-    const bool existed = access(path, F_OK) == 0;
-    FILE *file = fopen(path, "a");
-    if (!file)
-        return false;
-    fclose(file);
-    if (!existed)
-        remove(path);
-    return true;
-}
-
-/* The output files are opened before anything is measured. */
-static int open_sheet(const perf_options *o, perf_sheet **sheet)
-{
-    const char *failed = NULL;
-    int rank;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    *sheet = NULL;
-    if (rank == 0 && !(*sheet = perf_sheet_open(o->json, o->csv, &failed)))
-        perror(failed);
-    const char *others[] = {o->svg, o->tuning};
-    for (int i = 0; i < 2 && rank == 0 && *sheet; i++)
-        if (others[i] && !can_write(others[i])) {
-            perror(others[i]);
-            perf_sheet_close(*sheet);
-            *sheet = NULL;
-        }
-    return perf_all(rank != 0 || *sheet) ? PERF_FINE : PERF_USAGE;
-}
-
-static void describe(perf_sheet *sheet, const dist_context *context, const perf_command *command)
-{
-    perf_sheet_head_text(sheet, "version", dist_version());
-    perf_sheet_head_text(sheet, "build", dist_build_info());
-    perf_sheet_head_text(sheet, "command", command->name);
-    perf_sheet_head_number(sheet, "ranks", dist_ranks(context), true);
-    perf_sheet_head_number(sheet, "nodes", dist_nodes(context), true);
-    perf_sheet_head_number(sheet, "sites", dist_sites(context), true);
-    perf_sheet_head_flag(sheet, "emulated", perf_emulated());
-}
-
 static int run_in(dist_context *context, const perf_command *command, const perf_options *options,
                   perf_sheet *sheet)
 {
-    describe(sheet, context, command);
-    int status = command->run(context, options, sheet);
-    if (!perf_sheet_close(sheet)) {
-        perror("dist_perf: not all of the output could be written");
-        status = PERF_USAGE;
-    }
-    return status;
+    perf_output_describe(sheet, context, command->name);
+    const int status = command->run(context, options, sheet);
+    return perf_output_close(sheet, status);
 }
 
 /* A tuning file that is there already is added to: it must be of this cluster. */
@@ -175,7 +128,7 @@ static int run(const perf_command *command, int argc, char **argv)
     int status = perf_options_read(&options, command, argc, argv, rank == 0);
     if (status >= 0)
         return status;
-    status = open_sheet(&options, &sheet);
+    status = perf_output_open(&sheet, options.json, options.csv, options.svg, options.tuning);
     if (status != PERF_FINE) {
         perf_sheet_close(sheet);
         return status;

@@ -5,39 +5,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define O perf_options *o, const char *v
-
-static bool read_begin(O)
+static bool read_begin(perf_options *o, const char *v)
 {
     return perf_read_bytes(v, &o->begin);
 }
 
-static bool read_end(O)
+static bool read_end(perf_options *o, const char *v)
 {
     return perf_read_bytes(v, &o->end);
 }
 
-static bool read_factor(O)
+static bool read_factor(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1, &o->factor) && o->factor > 1;
 }
 
-static bool read_step(O)
+static bool read_step(perf_options *o, const char *v)
 {
     return perf_read_bytes(v, &o->step) && o->step > 0;
 }
 
-static bool read_iterations(O)
+static bool read_iterations(perf_options *o, const char *v)
 {
     return perf_read_count(v, 1, &o->iterations);
 }
 
-static bool read_warmup(O)
+static bool read_warmup(perf_options *o, const char *v)
 {
     return perf_read_count(v, 0, &o->warmup);
 }
 
-static bool read_calls(O)
+static bool read_calls(perf_options *o, const char *v)
 {
     return perf_read_count(v, 1, &o->calls);
 }
@@ -50,12 +48,12 @@ static bool read_switch(const char *v, bool *on)
     return good;
 }
 
-static bool read_check(O)
+static bool read_check(perf_options *o, const char *v)
 {
     return read_switch(v, &o->check);
 }
 
-static bool read_blocking(O)
+static bool read_blocking(perf_options *o, const char *v)
 {
     bool blocking = true;
     const bool good = read_switch(v, &blocking);
@@ -63,7 +61,7 @@ static bool read_blocking(O)
     return good;
 }
 
-static bool read_over(O)
+static bool read_over(perf_options *o, const char *v)
 {
     int number = 0;
     const bool good = perf_read_count(v, 0, &number) && number <= PERF_SLOWEST;
@@ -71,17 +69,17 @@ static bool read_over(O)
     return good;
 }
 
-static bool read_root(O)
+static bool read_root(perf_options *o, const char *v)
 {
     return strcmp(v, "-1") == 0 ? (o->root = -1) : perf_read_count(v, 0, &o->root);
 }
 
-static bool read_type(O)
+static bool read_type(perf_options *o, const char *v)
 {
     return perf_read_type(v, &o->type);
 }
 
-static bool read_op(O)
+static bool read_op(perf_options *o, const char *v)
 {
     for (int r = 0; r < DIST_REDUCTIONS; r++)
         if (strcmp(v, dist_reduction_name((dist_reduction)r)) == 0) {
@@ -91,17 +89,17 @@ static bool read_op(O)
     return false;
 }
 
-static bool read_algo(O)
+static bool read_algo(perf_options *o, const char *v)
 {
     return perf_read_list(&o->algo, v);
 }
 
-static bool read_codec(O)
+static bool read_codec(perf_options *o, const char *v)
 {
     return perf_read_list(&o->codec, v);
 }
 
-static bool read_place(O)
+static bool read_place(perf_options *o, const char *v)
 {
     const bool both = strcmp(v, "both") == 0;
     o->placed[0] = both || strcmp(v, "out") == 0;
@@ -111,7 +109,7 @@ static bool read_place(O)
 
 const char *const perf_buffers_names[PERF_BUFFERS] = {"dist_alloc", "malloc", "pinned", "cuda"};
 
-static bool read_memory(O)
+static bool read_memory(perf_options *o, const char *v)
 {
     for (int b = 0; b < PERF_BUFFERS; b++)
         if (strcmp(v, perf_buffers_names[b]) == 0) {
@@ -121,7 +119,7 @@ static bool read_memory(O)
     return false;
 }
 
-static bool read_link_rate(O)
+static bool read_link_rate(perf_options *o, const char *v)
 {
     o->no_bound = strcmp(v, "off") == 0;
     if (o->no_bound)
@@ -133,19 +131,19 @@ static bool read_link_rate(O)
 }
 
 /* The library reads them when the context is opened, and says what is allowed. */
-static bool read_wire(O)
+static bool read_wire(perf_options *o, const char *v)
 {
     (void)o;
     return setenv("DIST_WIRE", v, 1) == 0;
 }
 
-static bool read_use_streams(O)
+static bool read_use_streams(perf_options *o, const char *v)
 {
     (void)o;
     return setenv("DIST_STREAMS", v, 1) == 0;
 }
 
-static bool read_pair(O)
+static bool read_pair(perf_options *o, const char *v)
 {
     if (!perf_read_list(&o->pair, v))
         return false;
@@ -174,69 +172,69 @@ static bool all_of(const perf_list *list, const char *const *known, int count)
     return true;
 }
 
-static bool read_via(O)
+static bool read_via(perf_options *o, const char *v)
 {
     static const char *const known[] = {"libdist", "mpi"};
     return perf_read_list(&o->via, v) && o->via.words <= 2 && all_of(&o->via, known, 2);
 }
 
-static bool read_level(O)
+static bool read_level(perf_options *o, const char *v)
 {
     static const char *const known[] = {"rank", "node", "site"};
     return perf_read_list(&o->level, v) && all_of(&o->level, known, 3);
 }
 
-static bool read_window(O)
+static bool read_window(perf_options *o, const char *v)
 {
     return perf_read_count(v, 1, &o->window) && o->window <= 4096;
 }
 
-static bool read_seconds(O)
+static bool read_seconds(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1, &o->seconds) && o->seconds > 0 && o->seconds <= 3600;
 }
 
-static bool read_slow(O)
+static bool read_slow(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1, &o->slow) && o->slow > 1;
 }
 
-static bool read_skew(O)
+static bool read_skew(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1, &o->skew) && o->skew > 1;
 }
 
-static bool read_most(O)
+static bool read_most(perf_options *o, const char *v)
 {
     return perf_read_count(v, 1, &o->streams) && o->streams <= PERF_STREAMS_MOST;
 }
 
-static bool read_tuning(O)
+static bool read_tuning(perf_options *o, const char *v)
 {
     return *(o->tuning = v) != '\0';
 }
 
-static bool read_json(O)
+static bool read_json(perf_options *o, const char *v)
 {
     return *(o->json = v) != '\0';
 }
 
-static bool read_csv(O)
+static bool read_csv(perf_options *o, const char *v)
 {
     return *(o->csv = v) != '\0';
 }
 
-static bool read_svg(O)
+static bool read_svg(perf_options *o, const char *v)
 {
     return *(o->svg = v) != '\0';
 }
 
-static bool read_least(O)
+static bool read_least(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1000, &o->least) && o->least > 0;
 }
 
-static bool read_timeout(O)
+static bool read_timeout(perf_options *o, const char *v)
 {
     return perf_read_number(v, 1, &o->timeout) && o->timeout > 0;
 }
@@ -245,7 +243,7 @@ static bool read_timeout(O)
 static const struct {
     const char *letter, *word, *takes, *help;
     unsigned group;
-    bool (*read)(O);
+    bool (*read)(perf_options *o, const char *v);
 } flags[] = {
     {"-b", "--min-bytes", "BYTES", "smallest size (%s); K, M, G are binary", PERF_FLAGS_SIZES, read_begin},
     {"-e", "--max-bytes", "BYTES", "largest size (%s)", PERF_FLAGS_SIZES, read_end},

@@ -116,6 +116,17 @@ void perf_progress(const dist_context *context, const char *format, ...)
 /* The first lines of every table: version, command, shape of the job. Rank 0. */
 void perf_print_job(const dist_context *context, const char *what);
 
+/* ---- output.c ---- */
+
+/* Opens what is to be written (NULL: it is not) before anything is measured; ranks other than 0 have no sheet. PERF_USAGE on all ranks, and
+ * said, when something cannot be written. Collective, with MPI alone. */
+int perf_output_open(perf_sheet **sheet, const char *json, const char *csv, const char *svg,
+                     const char *tuning);
+/* What every sheet begins with. */
+void perf_output_describe(perf_sheet *sheet, const dist_context *context, const char *command);
+/* `status`, or PERF_USAGE when the files cannot be written. */
+int perf_output_close(perf_sheet *sheet, int status);
+
 /* ---- memory.c ---- */
 
 /* The machine that lacks most: its rank, and on that rank what all of it ask for, and what it has left. */

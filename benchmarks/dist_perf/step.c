@@ -1,25 +1,7 @@
 /* dist_perf step: what a training step will cost, predicted from a measurement of the links and then tried. */
-#define _POSIX_C_SOURCE 200809L /* access */
-
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "step.h"
-
-/* So that nobody waits for figures that cannot be kept. */
-static bool is_writable(const char *path)
-{
-    const bool existed = path && access(path, F_OK) == 0;
-    FILE *file = path ? fopen(path, "a") : NULL;
-    if (path && !file)
-        fprintf(stderr, "dist_perf: step: '%s' cannot be written\n", path);
-    if (file)
-        fclose(file);
-    if (file && !existed)
-        remove(path);
-    return !path || file;
-}
 
 /* A codec, schedule or algorithm that cannot be is the caller's doing, and all ranks find the same. */
 static int failed(dist_context *context, dist_status status)
@@ -31,17 +13,7 @@ static int failed(dist_context *context, dist_status status)
     return usage ? PERF_USAGE : PERF_FAILED;
 }
 
-static int report(const dist_context *context, const step_options *o, const step_result *r)
-{
-    step_print(context, o, r);
-    const int wrote[] = {step_write_json(context, o, r), step_write_csv(context, o, r), step_draw(o, r)};
-    for (int i = 0; i < 3; i++)
-        if (wrote[i] != PERF_FINE)
-            return wrote[i];
-    return PERF_FINE;
-}
-
-static int run(dist_context *context, const step_options *o)
+static int run(dist_context *context, const step_options *o, perf_sheet *sheet)
 {
     const bool speak = dist_rank(context) == 0;
     step_result r = {.sharing = 1, .timeline = speak && o->svg ? step_timeline_open() : NULL};
@@ -49,8 +21,11 @@ static int run(dist_context *context, const step_options *o)
     if (status == DIST_OK)
         status = o->positions > 1 ? step_pipeline(context, o, &r) : step_data_parallel(context, o, &r);
     int exit_status = status < 0 ? failed(context, status) : PERF_FINE;
-    if (status >= 0 && speak)
-        exit_status = report(context, o, &r);
+    if (status >= 0 && speak) {
+        step_print(context, o, &r);
+        step_note(sheet, context, o, &r);
+        exit_status = step_draw(o, &r);
+    }
     step_timeline_close(r.timeline);
     return exit_status;
 }
@@ -59,6 +34,7 @@ int perf_step(int argc, char **argv)
 {
     dist_context_options start = DIST_CONTEXT_OPTIONS_INIT;
     dist_context *context;
+    perf_sheet *sheet = NULL;
     step_options o;
     int rank, ranks;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -66,16 +42,19 @@ int perf_step(int argc, char **argv)
     int status = step_options_read(&o, argc, argv, ranks, rank == 0);
     if (status >= 0)
         return status;
-    int good = rank > 0 || (is_writable(o.json) && is_writable(o.csv) && is_writable(o.svg));
-    MPI_Bcast(&good, 1, MPI_INT, 0, MPI_COMM_WORLD);
-    if (!good || !step_memory_fits(&o))
-        return PERF_USAGE;
+    status = step_memory_fits(&o) ? perf_output_open(&sheet, o.json, o.csv, o.svg, NULL) : PERF_USAGE;
+    if (status != PERF_FINE) {
+        perf_sheet_close(sheet);
+        return status;
+    }
     start.timeout = o.timeout;
     if (dist_init_mpi(&context, MPI_COMM_WORLD, &start) < 0) {
         fprintf(stderr, "dist_perf: %s\n", dist_last_error());
+        perf_sheet_close(sheet);
         return PERF_FAILED;
     }
-    status = run(context, &o);
+    perf_output_describe(sheet, context, "step");
+    status = perf_output_close(sheet, run(context, &o, sheet));
     if (dist_finalize(context) < 0 && status == PERF_FINE)
         status = PERF_FAILED;
     return status;

@@ -131,7 +131,6 @@ int step_draw(const step_options *o, const step_result *r);
 /* ---- step_report.c: rank 0 ---- */
 
 void step_print(const dist_context *context, const step_options *o, const step_result *r);
-int step_write_json(const dist_context *context, const step_options *o, const step_result *r);
-int step_write_csv(const dist_context *context, const step_options *o, const step_result *r);
+void step_note(perf_sheet *sheet, const dist_context *context, const step_options *o, const step_result *r);
 
 #endif

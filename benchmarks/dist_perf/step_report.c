@@ -88,93 +88,52 @@ void step_print(const dist_context *context, const step_options *o, const step_r
     fflush(stdout);
 }
 
-static int finish(FILE *file, const char *path)
+static void note_line(perf_sheet *sheet, const char *latency, const char *bandwidth, const step_line *line,
+                      bool known)
 {
-    const bool bad = ferror(file) != 0;
-    if (fclose(file) == 0 && !bad)
-        return PERF_FINE;
-    fprintf(stderr, "dist_perf: step: '%s' cannot be written\n", path);
-    return PERF_USAGE;
+    perf_sheet_head_number(sheet, latency, line->start * 1e6, known);
+    perf_sheet_head_number(sheet, bandwidth, line->slope > 0 ? 1 / line->slope : 0, known && line->slope > 0);
 }
 
-/* A text of the caller's, or null. */
-static void write_text(FILE *file, const char *name, const char *text)
+static void note_model(perf_sheet *sheet, const step_options *o, const step_result *r)
 {
-    fprintf(file, ",\"%s\":", name);
-    if (!text) {
-        fputs("null", file);
-        return;
-    }
-    fputc('"', file);
-    for (; *text; text++)
-        fprintf(file, *text == '"' || *text == '\\' ? "\\%c" : "%c", (unsigned char)*text < 32 ? ' ' : *text);
-    fputc('"', file);
+    const bool stages = o->positions > 1;
+    perf_sheet_head_number(sheet, "params", o->params, true);
+    perf_sheet_head_text(sheet, "type", dist_type_name(o->type));
+    perf_sheet_head_number(sheet, "tensors", step_tensors(o, o->positions), true);
+    perf_sheet_head_number(sheet, "buckets", (double)r->buckets, true);
+    perf_sheet_head_number(sheet, "compute_us", o->compute * 1e6, true);
+    perf_sheet_head_number(sheet, "accumulate", o->accumulate, true);
+    perf_sheet_head_number(sheet, "steps", o->steps, true);
+    perf_sheet_head_text(sheet, "algo", text_or(o->algo, "auto"));
+    perf_sheet_head_text(sheet, "codec", text_or(o->codec, "none"));
+    perf_sheet_head_text(sheet, "mesh", text_or(o->mesh, ""));
+    perf_sheet_head_text(sheet, "schedule", stages ? r->schedule : "");
+    perf_sheet_head_number(sheet, "positions", o->positions, true);
+    perf_sheet_head_number(sheet, "microbatches", o->microbatches, stages);
+    perf_sheet_head_number(sheet, "boundary", (double)o->boundary, stages);
+    note_line(sheet, "fit_average_us", "fit_average_bandwidth", &r->average, o->replicas > 1);
+    note_line(sheet, "fit_boundary_us", "fit_boundary_bandwidth", &r->boundary, stages);
+    perf_sheet_head_number(sheet, "fit_residual", r->residual, true);
+    perf_sheet_head_number(sheet, "sharing", r->sharing, true);
+    perf_sheet_head_number(sheet, "error", error_of(r->predicted.step, r->replayed.step), true);
 }
 
-static void write_line(FILE *file, const char *name, const step_line *line, bool known)
-{
-    if (!known)
-        fprintf(file, ",\"%s\":null", name);
-    else if (line->slope > 0)
-        fprintf(file, ",\"%s\":{\"latency_us\":%.3f,\"bandwidth\":%.0f}", name, line->start * 1e6,
-                1 / line->slope);
-    else
-        fprintf(file, ",\"%s\":{\"latency_us\":%.3f,\"bandwidth\":null}", name, line->start * 1e6);
-}
-
-static void write_figures(FILE *file, const step_options *o, const char *what, const step_figures *f)
-{
-    fprintf(file,
-            "\n{\"what\":\"%s\",\"step_us\":%.3f,\"exposed_us\":%.3f,\"across_bytes\":%.0f,"
-            "\"utilisation\":%.5f}",
-            what, f->step * 1e6, exposed(o, f) * 1e6, f->across, utilisation(o, f));
-}
-
-int step_write_json(const dist_context *context, const step_options *o, const step_result *r)
-{
-    FILE *file = o->json ? fopen(o->json, "w") : NULL;
-    if (!file)
-        return o->json ? PERF_USAGE : PERF_FINE;
-    fprintf(file,
-            "{\"version\":\"%s\",\"command\":\"step\",\"emulated\":%s,\"ranks\":%d,\"nodes\":%d,\"sites\":%d,"
-            "\"params\":%.0f,\"type\":\"%s\",\"tensors\":%d,\"buckets\":%zu,\"compute_us\":%.3f,"
-            "\"accumulate\":%d,\"steps\":%d",
-            dist_version(), perf_emulated() ? "true" : "false", dist_ranks(context), dist_nodes(context),
-            dist_sites(context), o->params, dist_type_name(o->type), step_tensors(o, o->positions),
-            r->buckets, o->compute * 1e6, o->accumulate, o->steps);
-    write_text(file, "algo", o->algo);
-    write_text(file, "codec", o->codec);
-    write_text(file, "mesh", o->mesh);
-    write_text(file, "schedule", o->positions > 1 ? r->schedule : NULL);
-    fprintf(file, ",\"positions\":%d,\"microbatches\":%d,\"boundary\":%zu", o->positions,
-            o->positions > 1 ? o->microbatches : 1, o->positions > 1 ? o->boundary : 0);
-    write_line(file, "fit_average", &r->average, o->replicas > 1);
-    write_line(file, "fit_boundary", &r->boundary, o->positions > 1);
-    fprintf(file, ",\"fit_residual\":%.4f,\"sharing\":%.4f,\"error\":%.5f,\"results\":[", r->residual,
-            r->sharing, error_of(r->predicted.step, r->replayed.step));
-    write_figures(file, o, "predicted", &r->predicted);
-    fputc(',', file);
-    write_figures(file, o, "replayed", &r->replayed);
-    fputs("\n]}\n", file);
-    return finish(file, o->json);
-}
-
-int step_write_csv(const dist_context *context, const step_options *o, const step_result *r)
+void step_note(perf_sheet *sheet, const dist_context *context, const step_options *o, const step_result *r)
 {
     const step_figures *rows[] = {&r->predicted, &r->replayed};
-    FILE *file = o->csv ? fopen(o->csv, "w") : NULL;
-    if (!file)
-        return o->csv ? PERF_USAGE : PERF_FINE;
-    fputs(
-        "what,ranks,sites,emulated,params,type,codec,algo,mesh,schedule,compute_ms,step_ms,exposed_ms,across_"
-        "bytes,utilisation,error\n",
-        file);
-    for (int i = 0; i < 2; i++)
-        fprintf(file, "%s,%d,%d,%d,%.0f,%s,\"%s\",\"%s\",\"%s\",\"%s\",%.3f,%.3f,%.3f,%.0f,%.5f,%.5f\n",
-                i ? "replayed" : "predicted", dist_ranks(context), dist_sites(context), perf_emulated(),
-                o->params, dist_type_name(o->type), o->codec, o->algo, text_or(o->mesh, ""),
-                o->positions > 1 ? r->schedule : "", o->compute * 1e3, rows[i]->step * 1e3,
-                exposed(o, rows[i]) * 1e3, rows[i]->across, utilisation(o, rows[i]),
-                error_of(rows[i]->step, r->replayed.step));
-    return finish(file, o->csv);
+    note_model(sheet, o, r);
+    for (int i = 0; i < 2; i++) {
+        perf_sheet_row(sheet);
+        perf_sheet_text(sheet, "what", i ? "replayed" : "predicted");
+        perf_sheet_number(sheet, "step_us", "%.3f", rows[i]->step * 1e6, true);
+        perf_sheet_number(sheet, "exposed_us", "%.3f", exposed(o, rows[i]) * 1e6, true);
+        perf_sheet_number(sheet, "across_bytes", "%.0f", rows[i]->across, true);
+        perf_sheet_number(sheet, "utilisation", "%.5f", utilisation(o, rows[i]), true);
+        perf_sheet_text(sheet, "algo", text_or(o->algo, "auto"));
+        perf_sheet_text(sheet, "codec", text_or(o->codec, "none"));
+        perf_sheet_number(sheet, "ranks", "%.0f", dist_ranks(context), true);
+        perf_sheet_number(sheet, "sites", "%.0f", dist_sites(context), true);
+        perf_sheet_flag(sheet, "emulated", perf_emulated());
+    }
 }
