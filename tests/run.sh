@@ -41,6 +41,6 @@ for tree in $trees; do
     cmake --build --preset "$tree" -j "$cores" >"build/$tree.log" 2>&1 || { cat "build/$tree.log" && exit 1; }
 done
 
-# One run of ctest over all trees.
+# One run of ctest over all trees. Tests wait for deadlines and for mpirun to start as much as they compute.
 echo "subdirs($trees)" >build/CTestTestfile.cmake
-exec ctest --test-dir build --output-on-failure --no-tests=error --no-label-summary -j "$cores" -R "$filter" </dev/null
+exec ctest --test-dir build --output-on-failure --no-tests=error --no-label-summary -j "$((2 * cores))" -R "$filter" </dev/null

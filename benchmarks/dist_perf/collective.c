@@ -101,21 +101,31 @@ static double over_ranks(const perf_bench *b, double took)
     return over == PERF_MEAN ? took / dist_ranks(b->context) : took;
 }
 
+/* Unlike MPI's, libdist's barrier has a deadline. */
+static bool meet(const perf_bench *b)
+{
+    if (dist_barrier(b->context) == DIST_OK)
+        return true;
+    fprintf(stderr, "dist_perf: %s\n", dist_last_error());
+    return false;
+}
+
 /* From the last rank's start to the last rank's end, as a program sees it. */
 static bool sample_one(perf_bench *b, int v, int place, int iteration)
 {
     perf_samples *s = &b->sample[v][place];
-    MPI_Barrier(MPI_COMM_WORLD);
+    if (!meet(b))
+        return false;
     const double before = sent_across(b, &b->variant[v]);
-    if (b->counts)
-        MPI_Barrier(MPI_COMM_WORLD); /* nobody sends before all have looked */
+    if (b->counts && !meet(b)) /* nobody sends before all have looked */
+        return false;
     const double cpu = perf_processor_time(), began = perf_seconds();
     for (int c = 0; c < b->options->calls; c++)
         if (!run_once(b, v, place))
             return false;
     const double took = perf_seconds() - began, used = perf_processor_time() - cpu;
-    if (b->counts)
-        MPI_Barrier(MPI_COMM_WORLD);
+    if (b->counts && !meet(b))
+        return false;
     if (iteration < 0)
         return true;
     s->time[iteration] = took / b->options->calls;

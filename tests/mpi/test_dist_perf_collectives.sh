@@ -2,21 +2,7 @@
 # dist_perf: every collective brings what it must, in every way that it is called; its outputs agree; and its check finds a wrong byte.
 #
 #   tests/mpi/test_dist_perf_collectives.sh FOLDER-OF-PROGRAMS
-set -eu
-
-perf=$1/dist_perf
-mpirun=$(cd "$(dirname "$0")/.." && pwd)/mpirun.sh
-if [ ! -x "$perf" ]; then
-    echo "no $perf: it is built with DIST_PROGRAMS"
-    exit 77
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-problem() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/perf_common.sh"
 perf() { # EXIT-CODE SITES RANKS COMMAND FLAG...
     wanted=$1 sites=$2 ranks=$3 code=0
     shift 3
@@ -24,10 +10,6 @@ perf() { # EXIT-CODE SITES RANKS COMMAND FLAG...
     "$mpirun" -s "$sites" "$ranks" "$perf" "$@" -J "$work/json" --csv "$work/csv" --svg "$work/svg" >"$work/table" 2>&1 || code=$?
     [ $code = "$wanted" ] || problem "$*: exit code $code, not $wanted: $(cat "$work/table")"
 }
-figures() { # NAME: of each row
-    sed -n "s/.*\"$1\":\([-0-9.]*\|null\)[,}].*/\1/p" "$work/json" | tr '\n' ' '
-}
-
 for collective in all-reduce reduce-scatter all-gather broadcast all-to-all send-recv; do
     perf 0 a,b 3 $collective -b 12 -e 40000 -f 60 -n 2 -w 1 --algo auto,mpi --link-rate 1G
     case $(figures wrong) in
@@ -95,5 +77,4 @@ if ${CC:-cc} -shared -fPIC -o "$work/wrong.so" "$work/wrong.c" -ldl; then
         [ $failures = 0 ]
     ) || problem 'a wrong byte was not found'
 fi
-[ $failures = 0 ] || exit 1
-echo 'dist_perf collectives: all is well'
+finish 'dist_perf collectives'

@@ -2,21 +2,7 @@
 # dist_perf latency, bandwidth, matrix, streams and compare: they run, their outputs agree, and a tuning file changes what `auto` does.
 #
 #   tests/mpi/test_dist_perf_links.sh FOLDER-OF-PROGRAMS
-set -eu
-
-perf=$1/dist_perf info=$1/dist_info
-mpirun=$(cd "$(dirname "$0")/.." && pwd)/mpirun.sh
-if [ ! -x "$perf" ]; then
-    echo "no $perf: it is built with DIST_PROGRAMS"
-    exit 77
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-problem() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/perf_common.sh"
 perf() { # EXIT-CODE RANKS COMMAND FLAG...
     wanted=$1 ranks=$2 code=0
     shift 2
@@ -69,13 +55,8 @@ cmp "$work/before" "$work/tuning" || problem 'the tuning file of another cluster
 for flags in 'latency --pair 0-9' 'latency --pair 0-0' 'latency --via pigeon' 'bandwidth --window 0' 'matrix --level planet' \
     'matrix --slow 1' 'streams --max-streams 65' 'compare --tuning /nowhere/at/all' 'latency -b 2 -e 1' 'matrix -J' 'matrix --algo x' nothing; do
     # shellcheck disable=SC2086 # several words
-    perf 2 2 $flags
+    refused $flags
 done
-code=0
-"$mpirun" 1 "$perf" matrix >"$work/table" 2>&1 || code=$?
-[ $code = 2 ] || problem "a matrix of one rank: exit code $code"
-code=0
-"$mpirun" 2 "$perf" streams >"$work/table" 2>&1 || code=$?
-[ $code = 2 ] || problem "streams on one site and node: exit code $code"
-[ $failures = 0 ] || exit 1
-echo 'dist_perf links: all is well'
+refused matrix  # one rank
+refused streams # one site and node
+finish 'dist_perf links'

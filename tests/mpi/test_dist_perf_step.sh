@@ -2,21 +2,7 @@
 # dist_perf step between two sites: what it writes, that its prediction counts the bytes that cross, and what it refuses.
 #
 #   tests/mpi/test_dist_perf_step.sh FOLDER-OF-PROGRAMS
-set -eu
-
-perf=$1/dist_perf
-mpirun=$(cd "$(dirname "$0")/.." && pwd)/mpirun.sh
-if [ ! -x "$perf" ]; then
-    echo "no $perf: it is built with DIST_PROGRAMS"
-    exit 77
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-problem() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/perf_common.sh"
 ranks=2
 step() { # EXIT-CODE FLAG...
     wanted=$1 code=0
@@ -101,5 +87,4 @@ done
 
 "$mpirun" 1 "$perf" step --help | grep -q 'compute-ms' || problem '--help does not name --compute-ms'
 
-[ $failures = 0 ] || exit 1
-echo 'dist_perf step: all is well'
+finish 'dist_perf step'

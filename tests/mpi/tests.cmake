@@ -58,7 +58,8 @@ if(NOT DIST_SANITIZE)
     foreach(script IN LISTS scripts)
         cmake_path(GET script STEM stem)
         string(REGEX REPLACE "^test_" "" name "${stem}")
-        if(DIST_TESTS_OF AND name MATCHES "^train_gpt") # the example asks MPI for nothing that the others do not
+        # of another MPI they ask for nothing that the others do not
+        if(DIST_TESTS_OF AND name MATCHES "^(train_gpt.*|dist_perf|dist_perf_links|dist_perf_step)$")
             continue()
         endif()
         dist_mpi_test(mpi/${name} ${script} ${bin})

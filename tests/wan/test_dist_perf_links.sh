@@ -51,11 +51,11 @@ run planted matrix --seconds 0.2
 ! grep -q '^# BAD' "$WORK/out" || die "bad pairs where there are none: $(cat "$WORK/out")"
 # what site0 sends to site2 goes through a tenth of the rate; what site3 sends, through a quarter
 "$WAN" exec --name planted site0 -- sh -ec '
-    tc qdisc replace dev wan0 root handle 1: prio
-    tc qdisc add dev wan0 parent 1:1 handle 10: tbf rate 20mbit burst 32000 limit 262144
-    tc qdisc add dev wan0 parent 1:3 handle 30: tbf rate 200mbit burst 50000 limit 1250000
-    tc filter add dev wan0 parent 1: protocol ip prio 1 u32 match ip dst 10.77.0.3/32 flowid 1:1
-    tc filter add dev wan0 parent 1: protocol ip prio 2 u32 match u32 0 0 flowid 1:3'
+    tc qdisc replace dev wan0 root handle 1: htb default 30
+    tc class add dev wan0 parent 1: classid 1:10 htb rate 20mbit burst 32k quantum 1514
+    tc class add dev wan0 parent 1: classid 1:30 htb rate 200mbit burst 50k quantum 1514
+    tc filter add dev wan0 parent 1: protocol ip prio 1 u32 match ip dst 10.77.0.3/32 flowid 1:10' ||
+    die 'this kernel has no htb to plant a slow pair with'
 "$WAN" exec --name planted site3 -- tc qdisc replace dev wan0 root tbf rate 50mbit burst 32000 limit 312500
 run planted matrix --seconds 0.2
 grep '^# BAD' "$WORK/out" || die "nothing is bad: $(cat "$WORK/out")"
