@@ -72,7 +72,7 @@ for part in "${parts[@]}"; do
     long)
         emulate --sites 2 --ranks 2 --rate 200mbit --delay 15ms
         rows '' -- -b 16M -e 64M -f 4 --algo hier,mpi --codec none,int8
-        rows coll/han OMPI_MCA_coll_han_priority=100 -- -b 64M -e 64M --algo mpi
+        rows coll/han OMPI_MCA_coll_han_priority=100 -- -b 64M -e 64M --algo mpi -n 1 -w 0 # 46 s each
         ;;
     lossy)
         emulate --sites 2 --ranks 1 --rate 200mbit --delay 15ms --congestion cubic --loss 0.05

@@ -131,7 +131,7 @@ find_link() {
     [ ! -x "$here/wan_link" ] || built=$here/wan_link
     if [ ! -x "$built" ] || [ "$built" -ot "$here/wan_link.c" ]; then
         built=$STATE/wan_link
-        "${CC:-cc}" -std=c11 -O2 -o "$built" "$here/wan_link.c" >&2 || return 1
+        "${CC:-cc}" -std=c11 -O2 -pthread -o "$built" "$here/wan_link.c" >&2 || return 1
     fi
     echo "$built"
 }

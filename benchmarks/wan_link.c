@@ -7,8 +7,7 @@
  * it goes at once. With the NEARs in the sites of a star and the FARs on its bridge, a packet from site to
  * site is delayed and drawn once. Prints one line when the devices are there.
  *
- * Frames keep their virtio header, so that TCP's super-packets cross in one piece and one core carries a
- * gigabit. Losses are drawn for each packet that such a frame stands for; if one is lost, the rest goes on as
+ * Frames keep their virtio header, so that TCP's super-packets cross in one piece. Losses are drawn for each packet that such a frame stands for; if one is lost, the rest goes on as
  * packets of their own. It runs with real-time priority if permitted: ranks that poll would starve it and the
  * delay would be theirs. */
 #define _GNU_SOURCE
@@ -21,6 +20,7 @@
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -57,7 +57,8 @@ struct flight {
 
 struct line {
     int near, far;
-    uint64_t random; /* state of the draws */
+    uint64_t random;         /* state of the draws */
+    uint64_t delay_ns, loss; /* loss: of 2^63 packets */
     unsigned char *ring;
     size_t head, tail; /* read from head, written at tail */
     bool empty;
@@ -210,8 +211,9 @@ static size_t super_headers(const unsigned char *frame, size_t bytes)
 }
 
 /* Draws for each packet of the frame; sends what is left of it on its way. */
-static void depart(struct line *l, const unsigned char *frame, size_t bytes, uint64_t loss, uint64_t due)
+static void depart(struct line *l, const unsigned char *frame, size_t bytes, uint64_t due)
 {
+    const uint64_t loss = l->loss;
     const size_t headers = super_headers(frame, bytes);
     struct virtio_net_hdr vnet;
     uint64_t lost[PACKETS_MAX / 64] = {0};
@@ -260,33 +262,26 @@ static void open_line(struct line *l, const char *pair, uint64_t seed)
     }
 }
 
-static void carry(struct line *lines, nfds_t count, uint64_t delay_ns, uint64_t loss)
+/* One link, for ever. A thread each: what a write sets going, up to the receiver's TCP, is the writer's time, and short packets of many
+ * streams were too much for one core. */
+static void *carry(void *argument)
 {
-    static unsigned char frame[FRAME_MAX];
-    struct pollfd ready[2 * MAX_LINKS];
-    for (nfds_t i = 0; i < count; i++) {
-        ready[2 * i] = (struct pollfd){.fd = lines[i].near, .events = POLLIN};
-        ready[2 * i + 1] = (struct pollfd){.fd = lines[i].far, .events = POLLIN};
-    }
+    static _Thread_local unsigned char frame[FRAME_MAX];
+    struct line *l = argument;
+    struct pollfd ready[2] = {{.fd = l->near, .events = POLLIN}, {.fd = l->far, .events = POLLIN}};
     for (;;) {
-        uint64_t next = UINT64_MAX;
-        const uint64_t now = now_ns();
-        for (nfds_t i = 0; i < count; i++) {
-            const uint64_t due = arrive(&lines[i], now);
-            next = due < next ? due : next;
-        }
+        const uint64_t now = now_ns(), next = arrive(l, now);
         const uint64_t rest = next > now ? next - now : 0;
         const struct timespec wait = {(time_t)(rest / 1000000000u), (long)(rest % 1000000000u)};
-        if (ppoll(ready, 2 * count, next == UINT64_MAX ? NULL : &wait, NULL) <= 0)
+        ssize_t n;
+        if (ppoll(ready, 2, next == UINT64_MAX ? NULL : &wait, NULL) <= 0)
             continue;
-        for (nfds_t i = 0; i < count; i++) {
-            ssize_t n;
-            for (int k = 0; k < BATCH && (n = read(lines[i].near, frame, sizeof frame)) > VNET; k++)
-                depart(&lines[i], frame, (size_t)n, loss, now_ns() + delay_ns);
-            for (int k = 0; k < BATCH && (n = read(lines[i].far, frame, sizeof frame)) > VNET; k++)
-                deliver(lines[i].near, frame, (size_t)n);
-        }
+        for (int k = 0; k < BATCH && (n = read(l->near, frame, sizeof frame)) > VNET; k++)
+            depart(l, frame, (size_t)n, now_ns() + l->delay_ns);
+        for (int k = 0; k < BATCH && (n = read(l->far, frame, sizeof frame)) > VNET; k++)
+            deliver(l->near, frame, (size_t)n);
     }
+    return NULL;
 }
 
 static void usage(const char *why, const char *what)
@@ -347,8 +342,18 @@ int main(int argc, char **argv)
         fprintf(stderr, "wan_link: no real-time priority (%s): busy ranks will lengthen the delay\n",
                 strerror(errno));
     mlockall(MCL_CURRENT | MCL_ONFAULT | MCL_FUTURE);
+    for (int i = 0; i < count; i++) {
+        pthread_t thread;
+        lines[i].delay_ns = (uint64_t)(delay_us * 1e3);
+        lines[i].loss = (uint64_t)(loss / 100 * 0x1p63);
+        const int error = i + 1 < count ? pthread_create(&thread, NULL, carry, &lines[i]) : 0;
+        if (error != 0) {
+            fprintf(stderr, "wan_link: no thread for a link: %s\n", strerror(error));
+            return 1;
+        }
+    }
     puts("ready");
     fflush(stdout);
-    carry(lines, (nfds_t)count, (uint64_t)(delay_us * 1e3), (uint64_t)(loss / 100 * 0x1p63));
+    carry(&lines[count - 1]);
     return 1;
 }
