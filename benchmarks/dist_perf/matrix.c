@@ -9,7 +9,8 @@
 
 #define RANKS_MOST 16 /* with more, ranks are not measured one by one unless asked for */
 #define MESSAGE    ((size_t)256 << 10)
-#define AGAIN      2 /* further looks at what looks bad: something else may have been in the way */
+#define WINDOW     16 /* messages under way, at most: each has to be agreed on first */
+#define AGAIN      2  /* further looks at what looks bad: something else may have been in the way */
 
 typedef struct matrix {
     dist_context *context;
@@ -56,7 +57,8 @@ static void find_members(matrix *m)
 static bool measure_rate(matrix *m, perf_pair pair, perf_ways ways, double *cell)
 {
     double rate;
-    if (!perf_pair_rate(m->context, PERF_VIA_LIBDIST, pair, MESSAGE, 0, m->options->seconds, ways, &rate))
+    if (!perf_pair_rate(m->context, PERF_VIA_LIBDIST, pair, MESSAGE, WINDOW, false, m->options->seconds, ways,
+                        &rate))
         return false;
     *cell = isfinite(*cell) && *cell > rate ? *cell : rate;
     return true;

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNDER_WAY   ((size_t)16 << 20)
-#define WINDOW      64
-#define PINGS_LEAST 8
-#define PINGS_MOST  20000
-#define ROUNDS_MOST 4
-#define WORDS_MOST  200000 /* messages of one round */
+#define UNDER_WAY         ((size_t)16 << 20)
+#define WINDOW            64
+#define WINDOW_LEAST      4
+#define UNDER_WAY_SECONDS 0.5
+#define PINGS_LEAST       8
+#define PINGS_MOST        20000
+#define ROUNDS_MOST       4
+#define WORDS_MOST        200000 /* messages of one round */
 
 /* Messages from one rank to another: calls that block, or requests that are used in turn. */
 typedef struct lane {
@@ -179,6 +181,7 @@ bool perf_pair_latency(dist_context *context, perf_via via, perf_pair pair, size
 
 /* What one round has shown at the rank that receives. */
 typedef struct round {
+    int window;            /* messages under way, of those that the lanes have */
     int messages, counted; /* all; those behind the first ones, while which windows open */
     double began, ended;
 } round;
@@ -186,7 +189,7 @@ typedef struct round {
 /* As soon as a message is there the next one takes its place. */
 static bool stream(lane **lanes, int count, round *r)
 {
-    const int window = lanes[0]->window;
+    const int window = r->window;
     for (int i = 0; i < window && i < r->messages; i++)
         for (int l = 0; l < count; l++)
             if (!post(lanes[l], i))
@@ -221,25 +224,29 @@ static bool run_round(lane **lanes, int count, round *r)
     return true;
 }
 
-/* Rounds of more and more messages until one takes long enough. */
-static bool measure_rate(lane **lanes, int count, double seconds, double *rate)
+/* Rounds of more and more messages until one takes long enough. Without a window that was asked for, there are as many under way as go
+ * through in UNDER_WAY_SECONDS: on a slow link, more would only take time. */
+static bool measure_rate(lane **lanes, int count, bool fixed, double seconds, double *rate)
 {
-    const int window = lanes[0]->window;
-    round r = {.messages = 2 * window + 2, .counted = window};
+    const int most = lanes[0]->window, least = fixed || most < WINDOW_LEAST ? most : WINDOW_LEAST;
+    const double bytes = (double)lanes[0]->bytes;
+    round r = {.window = least, .messages = 2 * least + 2, .counted = least};
     for (int i = 0; i < ROUNDS_MOST; i++) {
         if (!run_round(lanes, count, &r))
             return false;
-        *rate = (double)r.counted * (double)lanes[0]->bytes / r.ended;
-        const double wanted = r.counted * seconds / r.ended;
-        if (r.ended > seconds / 2 || r.counted >= WORDS_MOST)
+        *rate = (double)r.counted * bytes / r.ended;
+        if ((r.ended > seconds / 2 && i > 0) || r.counted >= WORDS_MOST)
             break;
-        r.counted = wanted < WORDS_MOST ? (int)wanted + 1 : WORDS_MOST;
-        r.messages = r.counted + (r.counted / 3 > window ? r.counted / 3 : window);
+        const double through = *rate * UNDER_WAY_SECONDS / bytes, wanted = *rate * seconds / bytes;
+        if (!fixed)
+            r.window = through > most ? most : through < least ? least : (int)through;
+        r.counted = wanted > WORDS_MOST ? WORDS_MOST : wanted < r.window ? r.window : (int)wanted + 1;
+        r.messages = r.counted + (r.counted / 3 > r.window ? r.counted / 3 : r.window);
     }
     return true;
 }
 
-bool perf_pair_rate(dist_context *context, perf_via via, perf_pair pair, size_t bytes, int window,
+bool perf_pair_rate(dist_context *context, perf_via via, perf_pair pair, size_t bytes, int window, bool fixed,
                     double seconds, perf_ways ways, double *rate)
 {
     lane lane_of[2] = {{0}, {0}}, *lanes[2] = {&lane_of[0], &lane_of[1]};
@@ -254,7 +261,7 @@ bool perf_pair_rate(dist_context *context, perf_via via, perf_pair pair, size_t 
                          window);
     }
     if (good)
-        good = measure_rate(lanes, count, seconds, rate);
+        good = measure_rate(lanes, count, fixed, seconds, rate);
     for (int l = 0; l < count; l++)
         if (lanes[l]->context)
             close_lane(lanes[l]);

@@ -24,9 +24,9 @@ typedef enum perf_ways { PERF_FORTH, PERF_BACK, PERF_BOTH } perf_ways;
  * has been said. */
 bool perf_pair_latency(dist_context *context, perf_via via, perf_pair pair, size_t bytes, double seconds,
                        perf_times *times);
-/* *rate: bytes a second that arrive while `window` messages of `bytes` are under way (0: 64, but 16 MiB at most); of both ways the slower
- * one. */
-bool perf_pair_rate(dist_context *context, perf_via via, perf_pair pair, size_t bytes, int window,
+/* *rate: bytes a second that arrive with messages of `bytes` under way, `window` of them (0: 64, but 16 MiB at most); of both ways the slower
+ * one. Not `fixed`: fewer where the link takes long for so many. */
+bool perf_pair_rate(dist_context *context, perf_via via, perf_pair pair, size_t bytes, int window, bool fixed,
                     double seconds, perf_ways ways, double *rate);
 
 #endif

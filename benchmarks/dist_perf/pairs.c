@@ -193,7 +193,8 @@ static bool bandwidth_row(dist_context *context, const perf_options *o, perf_she
 {
     double rate[3];
     for (int ways = PERF_FORTH; ways <= PERF_BOTH; ways++)
-        if (!perf_pair_rate(context, via, pair, bytes, o->window, o->seconds, (perf_ways)ways, &rate[ways]))
+        if (!perf_pair_rate(context, via, pair, bytes, o->window, o->window > 0, o->seconds, (perf_ways)ways,
+                            &rate[ways]))
             return false;
     *bandwidth = fmin(rate[PERF_FORTH], rate[PERF_BACK]);
     if (dist_rank(context) != 0)
