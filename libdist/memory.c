@@ -103,7 +103,9 @@ dist_status dist_free(dist_context *context, void *memory)
 dist_status dist_copy(dist_context *context, void *to, const void *from, size_t bytes)
 {
     DIST_CHECK_CONTEXT(context);
-    if (bytes > 0 && (!to || !from))
+    if (bytes == 0)
+        return DIST_OK;
+    if (!to || !from)
         return dist_fail(DIST_ERR_ARGUMENT, "dist_copy: %zu bytes from or to NULL", bytes);
     if (dist_locate(context, to).memory != DIST_MEMORY_CUDA &&
         dist_locate(context, from).memory != DIST_MEMORY_CUDA) {
