@@ -23,7 +23,7 @@ foreach(source IN LISTS sources)
     dist_numbers(${source} ranks "1;2;4" rank_numbers)
     dist_numbers(${source} sites "1" site_numbers)
     if(prefix AND "4" IN_LIST rank_numbers)
-        list(REMOVE_ITEM rank_numbers 1 3 5 8) # what the others add is arithmetic, which the release tree checks
+        list(REMOVE_ITEM rank_numbers 1 2 3 5 8) # what the others add is arithmetic, which the release tree checks
     endif()
     foreach(ranks IN LISTS rank_numbers)
         foreach(sites IN LISTS site_numbers)
