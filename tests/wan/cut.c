@@ -83,14 +83,17 @@ static unsigned lose(unsigned family, unsigned frames, double percent, uint64_t 
 {
     static unsigned char whole[FRAME_MAX], got[FRAME_MAX], ring[1 << 20];
     int ends[2];
-    struct line l = {.random = seed, .ring = ring, .empty = true};
+    struct line l = {.random = seed,
+                     .loss = (uint64_t)(percent / 100 * 0x1p63),
+                     .ring = ring,
+                     .empty = true};
     const size_t bytes = make(whole, family);
     unsigned arrived = 0;
     if (pipe2(ends, O_DIRECT | O_NONBLOCK) < 0)
         exit(1);
     l.far = ends[1];
     for (unsigned i = 0; i < frames; i++) {
-        depart(&l, whole, bytes, (uint64_t)(percent / 100 * 0x1p63), 5);
+        depart(&l, whole, bytes, 5);
         EQUAL("due", l.empty || arrive(&l, 4) == 5, true);
         while (!l.empty) { /* one by one: a pipe's packets are at most a page */
             struct flight f;

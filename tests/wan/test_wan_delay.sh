@@ -5,7 +5,7 @@ need iperf3 cc
 need_wan --delay 1ms
 
 # wan_link's cuts and draws, without a network
-cc -std=c11 -O1 -o "$WORK/cut" "$HERE/cut.c" || die 'cut.c does not compile'
+cc -std=c11 -O1 -pthread -o "$WORK/cut" "$HERE/cut.c" || die 'cut.c does not compile'
 "$WORK/cut" || die 'cut'
 
 for try in 1 2 3; do # a busy machine only ever makes it more
