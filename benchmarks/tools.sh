@@ -54,13 +54,13 @@ emulate() {
 }
 # ours COMMAND SIZE VIA FIELD; osu LOOP SIZE
 ours() {
-    "$run" "$bin/dist_perf" "$1" -b "$2" -e "$2" --via "$3" --seconds 1 -J "$work/json" >/dev/null 2>&1
+    "$run" "$bin/dist_perf" "$1" -b "$2" -e "$2" --via "$3" --seconds "${seconds:-1}" -J "$work/json" >/dev/null 2>&1
     field "\"algo\":\"$3\"" "$4"
 }
 osu() { "$run" "$bin/mpi_pattern" "$1" "$2" 1 2>/dev/null; }
 
 node_part() {
-    run=launch
+    run=launch seconds=1
     echo '| two ranks of a node | dist_perf | OSU pattern | ratio |'
     echo '|---|---|---|---|'
     a() { ours latency 8 mpi time_us; } && b() { osu latency 8; }
@@ -78,7 +78,7 @@ iperf() { "$here/wan.sh" goodput --name "$name" --time 4 --streams "${1:-1}" | s
 half_rtt() { "$here/wan.sh" rtt --name "$name" | sed 's/.*median=\([0-9.]*\).*/\1/' | awk '{ print $1 * 500 }'; }
 link_part() {
     local rate delay
-    run=across
+    run=across seconds=3
     for link in '200mbit 0ms' '200mbit 15ms' '1gbit 0ms'; do
         read -r rate delay <<<"$link"
         emulate --ranks 1 --rate "$rate" --delay "$delay"

@@ -11,7 +11,7 @@ typedef struct perf_pair {
     int a, b;
 } perf_pair;
 
-/* Seconds one way: half a round trip each. */
+/* Seconds one way: half a round trip each; of short ones, the mean of some 10 us of them is a sample. */
 typedef struct perf_times {
     int count;
     double mean, least, p50, p95, p99;
