@@ -70,11 +70,13 @@ for part in "${parts[@]}"; do
         rows coll/han OMPI_MCA_coll_han_priority=100 -- -b 16M -e 64M -f 4 --algo mpi
         ;;
     long)
+        export WAN_LINK_THREADS=1 # one core is too little for what these streams send
         emulate --sites 2 --ranks 2 --rate 200mbit --delay 15ms
         rows '' -- -b 16M -e 64M -f 4 --algo hier,mpi --codec none,int8
         rows coll/han OMPI_MCA_coll_han_priority=100 -- -b 64M -e 64M --algo mpi -n 1 -w 0 # 46 s each
         ;;
     lossy)
+        export WAN_LINK_THREADS=1
         emulate --sites 2 --ranks 1 --rate 200mbit --delay 15ms --congestion cubic --loss 0.05
         rows 'auto streams' -- -b 16M -e 16M --algo auto
         for streams in 1 4 16 64; do

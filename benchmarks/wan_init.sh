@@ -117,7 +117,8 @@ start_link() {
     [ "$LINK" = tap ] || return 0
     for ((site = 0; site < SITES; site++)); do pairs+=("near$site:far$site"); done
     program=$(find_link) || exit 1
-    "$program" --delay "$DELAY" --loss "$PERCENT" --seed "$SEED" "${pairs[@]}" >"$STATE/link" &
+    # shellcheck disable=SC2086 # nothing, or a flag
+    "$program" --delay "$DELAY" --loss "$PERCENT" --seed "$SEED" ${WAN_LINK_THREADS:+--threads} "${pairs[@]}" >"$STATE/link" &
     local link=$!
     until [ -s "$STATE/link" ]; do
         kill -0 $link 2>/dev/null || { echo 'wan_link did not start' && exit 1; }

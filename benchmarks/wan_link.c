@@ -1,6 +1,6 @@
 /* wan_link: the delay and the losses of a long link, for kernels without netem.
  *
- *     wan_link [--delay MICROSECONDS] [--loss PERCENT] [--seed N] NEAR:FAR...
+ *     wan_link [--delay MICROSECONDS] [--loss PERCENT] [--seed N] [--threads] NEAR:FAR...
  *
  * Makes two TAP devices for each pair and carries frames between them until it is killed or its parent ends.
  * From NEAR to FAR each frame is delayed, and each packet lost with the given probability; from FAR to NEAR
@@ -262,34 +262,51 @@ static void open_line(struct line *l, const char *pair, uint64_t seed)
     }
 }
 
-/* One link, for ever. A thread each: what a write sets going, up to the receiver's TCP, is the writer's time, and short packets of many
- * streams were too much for one core. */
+struct group {
+    struct line *line;
+    nfds_t count;
+};
+
+/* Carries the links of a group, for ever. What a write sets going, up to the receiver's TCP, is the writer's time, and short packets of many
+ * streams can be too much for one core: with --threads each link is a group of its own. Going from thread to thread takes some 0.05 ms. */
 static void *carry(void *argument)
 {
     static _Thread_local unsigned char frame[FRAME_MAX];
-    struct line *l = argument;
-    struct pollfd ready[2] = {{.fd = l->near, .events = POLLIN}, {.fd = l->far, .events = POLLIN}};
+    const struct group *g = argument;
+    struct pollfd ready[2 * MAX_LINKS];
+    for (nfds_t i = 0; i < g->count; i++) {
+        ready[2 * i] = (struct pollfd){.fd = g->line[i].near, .events = POLLIN};
+        ready[2 * i + 1] = (struct pollfd){.fd = g->line[i].far, .events = POLLIN};
+    }
     for (;;) {
-        const uint64_t now = now_ns(), next = arrive(l, now);
+        uint64_t next = UINT64_MAX;
+        const uint64_t now = now_ns();
+        for (nfds_t i = 0; i < g->count; i++) {
+            const uint64_t due = arrive(&g->line[i], now);
+            next = due < next ? due : next;
+        }
         const uint64_t rest = next > now ? next - now : 0;
         const struct timespec wait = {(time_t)(rest / 1000000000u), (long)(rest % 1000000000u)};
-        ssize_t n;
-        if (ppoll(ready, 2, next == UINT64_MAX ? NULL : &wait, NULL) <= 0)
+        if (ppoll(ready, 2 * g->count, next == UINT64_MAX ? NULL : &wait, NULL) <= 0)
             continue;
-        for (int k = 0; k < BATCH && (n = read(l->near, frame, sizeof frame)) > VNET; k++)
-            depart(l, frame, (size_t)n, now_ns() + l->delay_ns);
-        for (int k = 0; k < BATCH && (n = read(l->far, frame, sizeof frame)) > VNET; k++)
-            deliver(l->near, frame, (size_t)n);
+        for (nfds_t i = 0; i < g->count; i++) {
+            struct line *l = &g->line[i];
+            ssize_t n;
+            for (int k = 0; k < BATCH && (n = read(l->near, frame, sizeof frame)) > VNET; k++)
+                depart(l, frame, (size_t)n, now_ns() + l->delay_ns);
+            for (int k = 0; k < BATCH && (n = read(l->far, frame, sizeof frame)) > VNET; k++)
+                deliver(l->near, frame, (size_t)n);
+        }
     }
     return NULL;
 }
 
 static void usage(const char *why, const char *what)
 {
-    fprintf(
-        stderr,
-        "wan_link: %s '%s'\nusage: wan_link [--delay MICROSECONDS] [--loss PERCENT] [--seed N] NEAR:FAR...\n",
-        why, what);
+    fprintf(stderr,
+            "wan_link: %s '%s'\nusage: wan_link [--delay MICROSECONDS] [--loss PERCENT] [--seed N] "
+            "[--threads] NEAR:FAR...\n",
+            why, what);
     exit(2);
 }
 
@@ -308,16 +325,20 @@ int main(int argc, char **argv)
         {"delay", required_argument, NULL, 'd'},
         {"loss", required_argument, NULL, 'l'},
         {"seed", required_argument, NULL, 's'},
+        {"threads", no_argument, NULL, 't'},
         {NULL, 0, NULL, 0},
     };
     static struct line lines[MAX_LINKS];
     double delay_us = 0, loss = 0, seed = 1;
+    bool threads = false;
     const pid_t parent = getppid();
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 'd')
             delay_us = number(optarg, 1e7, "--delay must be from 0 to 10000000, not");
         else if (o == 'l')
             loss = number(optarg, 100, "--loss must be a percentage, not");
+        else if (o == 't')
+            threads = true;
         else if (o == 's')
             seed = number(optarg, 1e15, "--seed must be a number, not");
         else
@@ -342,11 +363,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "wan_link: no real-time priority (%s): busy ranks will lengthen the delay\n",
                 strerror(errno));
     mlockall(MCL_CURRENT | MCL_ONFAULT | MCL_FUTURE);
+    static struct group groups[MAX_LINKS];
+    const int many = threads ? count : 1;
     for (int i = 0; i < count; i++) {
-        pthread_t thread;
         lines[i].delay_ns = (uint64_t)(delay_us * 1e3);
         lines[i].loss = (uint64_t)(loss / 100 * 0x1p63);
-        const int error = i + 1 < count ? pthread_create(&thread, NULL, carry, &lines[i]) : 0;
+    }
+    for (int i = 0; i < many; i++)
+        groups[i] = (struct group){&lines[i], (nfds_t)(threads ? 1 : count)};
+    for (int i = 1; i < many; i++) {
+        pthread_t thread;
+        const int error = pthread_create(&thread, NULL, carry, &groups[i]);
         if (error != 0) {
             fprintf(stderr, "wan_link: no thread for a link: %s\n", strerror(error));
             return 1;
@@ -354,6 +381,6 @@ int main(int argc, char **argv)
     }
     puts("ready");
     fflush(stdout);
-    carry(&lines[count - 1]);
+    carry(&groups[0]);
     return 1;
 }
