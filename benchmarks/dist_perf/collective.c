@@ -372,20 +372,25 @@ int perf_measure_collective(dist_context *context, const perf_operation *operati
     return status;
 }
 
+int perf_conclude(const dist_context *context, const perf_operation *operation, const perf_options *options,
+                  const perf_result *result, int status)
+{
+    if (options->svg && perf_draw_curves(options->svg, context, operation, options, result) != 0) {
+        perror(options->svg);
+        return PERF_USAGE;
+    }
+    const bool below = perf_mean_bus(operation, result, dist_ranks(context)) < options->least;
+    return status == PERF_FINE && below ? PERF_BELOW : status;
+}
+
 int perf_collective(dist_context *context, const perf_options *options, perf_sheet *sheet)
 {
     const perf_operation *operation = perf_operation_find(options->command);
     perf_result result;
     int status = perf_measure_collective(context, operation, options, sheet, &result);
     if (result.rows > 0 && dist_rank(context) == 0) {
-        const double bus = perf_mean_bus(operation, &result, dist_ranks(context));
-        perf_print_footer(&result, bus);
-        if (options->svg && perf_draw_curves(options->svg, context, operation, options, &result) != 0) {
-            perror(options->svg);
-            status = PERF_USAGE;
-        }
-        if (status == PERF_FINE && bus < options->least)
-            status = PERF_BELOW;
+        perf_print_footer(&result, perf_mean_bus(operation, &result, dist_ranks(context)));
+        status = perf_conclude(context, operation, options, &result, status);
     }
     free(result.row);
     return status;

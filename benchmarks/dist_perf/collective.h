@@ -47,6 +47,10 @@ typedef struct perf_result {
 int perf_measure_collective(dist_context *context, const perf_operation *operation,
                             const perf_options *options, perf_sheet *sheet, perf_result *result);
 
+/* Draws the picture that is asked for, and holds the mean bus bandwidth against --min-bw: the exit status, `status` where all is well. Rank 0. */
+int perf_conclude(const dist_context *context, const perf_operation *operation, const perf_options *options,
+                  const perf_result *result, int status);
+
 /* ---- collective_report.c: rank 0 ---- */
 
 void perf_print_header(const dist_context *context, const perf_operation *operation,

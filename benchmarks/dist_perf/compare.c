@@ -198,17 +198,11 @@ int perf_compare(dist_context *context, const perf_options *options, perf_sheet 
     perf_result result;
     int status = perf_measure_collective(context, operation, options, sheet, &result);
     if (result.rows > 0 && dist_rank(context) == 0) {
-        const double bus = perf_mean_bus(operation, &result, dist_ranks(context));
         const comparison c = {context, options, &result, result.rows / (size_t)result.variants};
-        perf_print_footer(&result, bus);
+        perf_print_footer(&result, perf_mean_bus(operation, &result, dist_ranks(context)));
         const int concluded = conclude(&c);
         status = status == PERF_FINE ? concluded : status;
-        if (options->svg && perf_draw_curves(options->svg, context, operation, options, &result) != 0) {
-            perror(options->svg);
-            status = PERF_USAGE;
-        }
-        if (status == PERF_FINE && bus < options->least)
-            status = PERF_BELOW;
+        status = perf_conclude(context, operation, options, &result, status);
     }
     free(result.row);
     return status;
